@@ -1,0 +1,41 @@
+"""Opcodes of Parsec's operations, with the numbers of the wire."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Opcode(enum.IntEnum):
+    """What a request asks for."""
+
+    PING = 0x01
+    PSA_GENERATE_KEY = 0x02
+    PSA_DESTROY_KEY = 0x03
+    PSA_SIGN_HASH = 0x04
+    PSA_VERIFY_HASH = 0x05
+    PSA_IMPORT_KEY = 0x06
+    PSA_EXPORT_PUBLIC_KEY = 0x07
+    LIST_PROVIDERS = 0x08
+    LIST_OPCODES = 0x09
+    PSA_ASYMMETRIC_ENCRYPT = 0x0A
+    PSA_ASYMMETRIC_DECRYPT = 0x0B
+    PSA_EXPORT_KEY = 0x0C
+    PSA_GENERATE_RANDOM = 0x0D
+    LIST_AUTHENTICATORS = 0x0E
+    PSA_HASH_COMPUTE = 0x0F
+    PSA_HASH_COMPARE = 0x10
+    PSA_AEAD_ENCRYPT = 0x11
+    PSA_AEAD_DECRYPT = 0x12
+    PSA_RAW_KEY_AGREEMENT = 0x13
+    PSA_CIPHER_ENCRYPT = 0x14
+    PSA_CIPHER_DECRYPT = 0x15
+    PSA_MAC_COMPUTE = 0x16
+    PSA_MAC_VERIFY = 0x17
+    PSA_SIGN_MESSAGE = 0x18
+    PSA_VERIFY_MESSAGE = 0x19
+    LIST_KEYS = 0x1A
+    LIST_CLIENTS = 0x1B
+    DELETE_CLIENT = 0x1C
+    ATTEST_KEY = 0x1E
+    PREPARE_KEY_ATTESTATION = 0x1F
+    CAN_DO_CRYPTO = 0x20
