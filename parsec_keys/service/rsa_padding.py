@@ -31,7 +31,8 @@ _OIDS: Final[dict[Hash, str]] = {
     Hash.SHA3_256: "608648016503040208",
     Hash.SHA3_384: "608648016503040209",
     Hash.SHA3_512: "60864801650304020a",
-    Hash.SM3: "2a811ccf55018311",
+    # OpenSSL's verifiers take this identifier (1.2.156.10197.1.504) and no other.
+    Hash.SM3: "2a811ccf55018378",
 }
 _TOO_LONG: Final = (
     "Digest or salt length too long for key size. Use a larger key or shorter salt "
