@@ -1,0 +1,70 @@
+"""What the service is made of: typed configuration, wherever it was written down.
+
+A URL (``uri``) and a TOML file (``config_toml``) both become these objects; nothing
+below them parses text again. Secrets never show in a ``repr``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SoftwareConfig:
+    """The software provider; ``directory`` holds the key material."""
+
+    directory: Path
+    passphrase: bytes | None = field(default=None, repr=False)
+    name: str = "software"
+
+
+@dataclass(frozen=True, slots=True)
+class TpmConfig:
+    """The TPM provider; ``tcti`` is a TCTI's name and settings: ``swtpm:port=2321``."""
+
+    tcti: str
+    owner_hierarchy_auth: bytes = field(default=b"", repr=False)
+    name: str = "tpm"
+
+
+@dataclass(frozen=True, slots=True)
+class Pkcs11Config:
+    """The PKCS#11 provider: a module, and what tells one of its tokens from others.
+
+    ``pin`` ``None`` means that nobody logs in.
+    """
+
+    library_path: Path
+    token_label: str | None = None
+    serial_number: str | None = None
+    slot_number: int | None = None
+    pin: str | None = field(default=None, repr=False)
+    name: str = "pkcs11"
+
+
+@dataclass(frozen=True, slots=True)
+class OtherConfig:
+    """A provider that another package ships: its settings are its own business."""
+
+    provider_type: str
+    name: str
+    settings: Mapping[str, Any] = field(repr=False)
+
+
+ProviderConfig = SoftwareConfig | TpmConfig | Pkcs11Config | OtherConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    """Providers, the default one first, and where their key info is kept.
+
+    ``directory`` ``None`` keeps it in the user's data directory, in a folder of the
+    provider's own; ``persistent`` false keeps it in memory.
+    """
+
+    providers: tuple[ProviderConfig, ...]
+    directory: Path | None = None
+    persistent: bool = True
