@@ -175,6 +175,18 @@ class KeyInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class GetKeyAttributes(KeyOperation[KeyInfo]):
+    """Answer one key's listing, as it is now: ``psa_get_key_attributes``.
+
+    Parsec has no opcode for it; on a wire it is ``ListKeys`` and a search.
+    """
+
+    opcode = Opcode.LIST_KEYS
+    key_name: str
+    fingerprint: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ListKeys(Operation[tuple[KeyInfo, ...]]):
     """List the keys of the application that asks."""
 

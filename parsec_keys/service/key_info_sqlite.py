@@ -1,0 +1,307 @@
+"""Key info on disk: an SQLite file that only its owner can read.
+
+WAL with ``synchronous=FULL``: what was committed survives a power loss. An intent is
+held by an advisory lock on a file of its own for as long as its process lives, so that
+another process on the same store can tell a creation that is going on from one that
+was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from parsec_keys.errors import StorageFailure
+from parsec_keys.psa.attributes import KeyAttributes, KeyPolicy, Lifetime, UsageFlags
+from parsec_keys.psa.words import (
+    algorithm_from_words,
+    algorithm_to_words,
+    key_type_from_words,
+    key_type_to_words,
+    usage_from_words,
+)
+from parsec_keys.service.authenticators import ApplicationIdentity, AuthenticatorType
+from parsec_keys.service.fork import ForkSafeLock
+from parsec_keys.service.key_info import KeyIdentity, KeyRecord, name_taken
+from parsec_keys.service.owned_files import check_owner, own_directory, unusable
+
+SCHEMA_VERSION: Final = 1
+FILE_NAME: Final = "key-info.sqlite3"
+_SCHEMA: Final = """
+CREATE TABLE key_record (
+    authenticator INTEGER NOT NULL,
+    application TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    key_name TEXT NOT NULL,
+    uid BLOB NOT NULL UNIQUE,
+    intent INTEGER NOT NULL,
+    key_id BLOB,
+    attributes TEXT,
+    public_key BLOB,
+    UNIQUE (authenticator, application, key_name)
+) STRICT;
+"""
+_COLUMNS: Final = (
+    "authenticator, application, provider, key_name, uid, key_id, attributes, "
+    "public_key"
+)
+
+
+class SqliteKeyInfoManager:
+    """Records in ``DIRECTORY/key-info.sqlite3``, made when it is not there.
+
+    Raises:
+        StorageFailure: the folder or the file is not the user's own, can be written by
+            others, is no key info, or was made by a newer version.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / FILE_NAME
+        self._intents = directory / "intents"
+        self._lock = ForkSafeLock()
+        self._held: dict[bytes, int] = {}
+        self._process = 0
+        self._database: sqlite3.Connection | None = None
+        own_directory(directory)
+        own_directory(self._intents)
+        with self._transaction() as database:
+            _check_schema(database, self._path)
+
+    def find(
+        self, application: ApplicationIdentity, key_name: str
+    ) -> KeyRecord | None:
+        with self._transaction() as database:
+            row = database.execute(
+                f"SELECT {_COLUMNS} FROM key_record WHERE authenticator = ? AND "  # noqa: S608
+                "application = ? AND key_name = ? AND NOT intent",
+                (*application, key_name),
+            ).fetchone()
+        return None if row is None else self._record(row)
+
+    def records(self, application: ApplicationIdentity) -> list[KeyRecord]:
+        with self._transaction() as database:
+            rows = database.execute(
+                f"SELECT {_COLUMNS} FROM key_record WHERE authenticator = ? AND "  # noqa: S608
+                "application = ? AND NOT intent ORDER BY key_name",
+                application,
+            ).fetchall()
+        return [self._record(row) for row in rows]
+
+    def begin(self, identity: KeyIdentity, uid: bytes) -> None:
+        application, provider, key_name = identity
+        self._hold(uid)
+        try:
+            with self._transaction() as database:
+                taken = database.execute(
+                    "SELECT provider FROM key_record WHERE authenticator = ? AND "
+                    "application = ? AND key_name = ?",
+                    (*application, key_name),
+                ).fetchone()
+                if taken is not None:
+                    raise name_taken(KeyIdentity(application, taken[0], key_name))
+                database.execute(
+                    "INSERT INTO key_record (authenticator, application, provider, "
+                    "key_name, uid, intent) VALUES (?, ?, ?, ?, ?, 1)",
+                    (*application, provider, key_name, uid),
+                )
+        except BaseException:
+            self._let_go(uid)
+            raise
+
+    def commit(self, record: KeyRecord) -> None:
+        with self._transaction() as database:
+            changed = database.execute(
+                "UPDATE key_record SET intent = 0, key_id = ?, attributes = ?, "
+                "public_key = ? WHERE uid = ?",
+                (
+                    record.key_id,
+                    _attributes_to_json(record.attributes),
+                    record.public_key,
+                    record.uid,
+                ),
+            ).rowcount
+        if changed != 1:
+            raise StorageFailure(f"the key info of {record.described} has vanished")
+        self._let_go(record.uid)
+
+    def begin_destroy(self, record: KeyRecord) -> bool:
+        self._hold(record.uid)
+        with self._transaction() as database:
+            changed = database.execute(
+                "UPDATE key_record SET intent = 1 WHERE uid = ? AND NOT intent",
+                (record.uid,),
+            ).rowcount
+        if changed != 1:
+            self._let_go(record.uid)
+        return changed == 1
+
+    def cancel(self, uid: bytes) -> None:
+        with self._transaction() as database:
+            database.execute("DELETE FROM key_record WHERE uid = ? AND intent", (uid,))
+        self._let_go(uid)
+
+    def abandoned(self, provider: str) -> Iterator[bytes]:
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT uid FROM key_record WHERE provider = ? AND intent", (provider,)
+            ).fetchall()
+        self._sweep()
+        for (uid,) in rows:
+            if uid in self._held or not self._hold(uid):
+                continue  # Its process lives.
+            if self._is_intent(uid):
+                yield uid
+            else:
+                self._let_go(uid)
+
+    def close(self) -> None:
+        with self._lock:
+            database, self._database = self._database, None
+            if database is not None and self._process == os.getpid():
+                database.close()
+
+    def _sweep(self) -> None:
+        """Remove lock files of creations that died before their intent was written."""
+        for path in self._intents.iterdir():
+            uid = bytes.fromhex(path.name)
+            if uid not in self._held and not self._is_intent(uid) and self._hold(uid):
+                self._let_go(uid)
+
+    def _is_intent(self, uid: bytes) -> bool:
+        with self._transaction() as database:
+            row = database.execute(
+                "SELECT intent FROM key_record WHERE uid = ?", (uid,)
+            ).fetchone()
+        return row is not None and bool(row[0])
+
+    def _hold(self, uid: bytes) -> bool:
+        """Lock the intent's file for this process, unless another holds it."""
+        path = self._intents / uid.hex()
+        with self._translated():
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._held[uid] = descriptor
+        return True
+
+    def _let_go(self, uid: bytes) -> None:
+        descriptor = self._held.pop(uid, None)
+        if descriptor is not None:
+            (self._intents / uid.hex()).unlink(missing_ok=True)
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._translated():
+            database = self._connection()
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+            except BaseException:
+                database.execute("ROLLBACK")
+                raise
+            database.execute("COMMIT")
+
+    def _connection(self) -> sqlite3.Connection:
+        # SQLite forbids a connection that was carried over a fork: the child opens its
+        # own, and leaves its parent's unclosed.
+        if self._database is None or self._process != os.getpid():
+            if self._database is not None:
+                _inherited.append(self._database)
+            self._database = _open(self._path)
+            self._process = os.getpid()
+        return self._database
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as e:
+            raise StorageFailure(
+                f"the key info {self._path} cannot be used ({e}): free the disk, mend "
+                "its permissions, or restore it from a backup"
+            ) from e
+        except OSError as e:
+            raise unusable(self._path, e) from e
+
+    def _record(self, row: tuple[Any, ...]) -> KeyRecord:
+        authenticator, application, provider, key_name, uid, key_id, text, public = row
+        try:
+            identity = KeyIdentity(
+                ApplicationIdentity(AuthenticatorType(authenticator), application),
+                provider,
+                key_name,
+            )
+            return KeyRecord(
+                identity, uid, key_id, _attributes_from_json(text), public
+            )
+        except (ValueError, KeyError, TypeError) as e:
+            raise StorageFailure(
+                f"the record of key '{key_name}' in {self._path} cannot be read ({e}): "
+                "restore the key info from a backup, or delete this row"
+            ) from e
+
+
+_inherited: list[sqlite3.Connection] = []
+"""A parent's connections: a finaliser in the child would touch the parent's file."""
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # The file exists with its mode before SQLite, which copies the mode to its WAL.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    check_owner(path)
+    database = sqlite3.connect(
+        path, timeout=30, isolation_level=None, check_same_thread=False
+    )
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    return database
+
+
+def _check_schema(database: sqlite3.Connection, path: Path) -> None:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version == SCHEMA_VERSION:
+        return
+    if version > SCHEMA_VERSION:
+        raise StorageFailure(
+            f"the key info {path} has schema {version}, made by a newer parsec-keys; "
+            f"this one knows schema {SCHEMA_VERSION}: upgrade parsec-keys"
+        )
+    tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables[0]:
+        raise StorageFailure(f"{path} is a database, but not key info of parsec-keys")
+    database.execute(_SCHEMA)
+    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _attributes_to_json(attributes: KeyAttributes) -> str:
+    policy = attributes.policy
+    return json.dumps(
+        {
+            "type": key_type_to_words(attributes.type),
+            "bits": attributes.bits,
+            "usage": policy.usage.words,
+            "algorithm": algorithm_to_words(policy.algorithm),
+            "lifetime": attributes.lifetime.value,
+        }
+    )
+
+
+def _attributes_from_json(text: str) -> KeyAttributes:
+    fields = json.loads(text)
+    usage: UsageFlags = usage_from_words(fields["usage"])
+    return KeyAttributes(
+        key_type_from_words(fields["type"]),
+        int(fields["bits"]),
+        KeyPolicy(usage, algorithm_from_words(fields["algorithm"])),
+        Lifetime(fields["lifetime"]),
+    )

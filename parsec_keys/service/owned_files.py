@@ -1,0 +1,78 @@
+"""Files and folders that only their owner can change."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from parsec_keys.errors import StorageFailure
+
+
+def own_directory(path: Path) -> None:
+    """Make a folder of mode 0700, or check that it is the user's own.
+
+    Raises:
+        StorageFailure: it belongs to somebody else, or others can write to it.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_owner(path)
+    except OSError as e:
+        raise unusable(path, e) from e
+
+
+def check_owner(path: Path) -> None:
+    """Pass if a file or folder is this user's or root's, and nobody else's to write.
+
+    Raises:
+        StorageFailure: it is not.
+        OSError: it cannot be looked at.
+    """
+    status = path.stat()
+    if status.st_uid not in (os.geteuid(), 0):
+        raise StorageFailure(
+            f"{path} belongs to uid {status.st_uid}, not to this user: choose a "
+            "folder of your own for the store"
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StorageFailure(
+            f"others can write to {path}, and so to the keys: run chmod go-w {path}"
+        )
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file of mode 0600 that is there whole or not at all, after a crash too.
+
+    Raises:
+        OSError: it cannot be written; nothing of it is left.
+    """
+    partial = path.with_name(path.name + ".partial")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    try:
+        with open(os.open(partial, flags, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make a folder's entries survive a power loss."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def unusable(path: Path, error: OSError) -> StorageFailure:
+    """What to say of a path that the system refuses."""
+    return StorageFailure(
+        f"{path} cannot be used: {error.strerror}; make room or mend its permissions, "
+        "or choose another folder for the store"
+    )
