@@ -27,9 +27,10 @@ HASHES: Final[dict[Hash, hashes.HashAlgorithm]] = {
     Hash.SM3: hashes.SM3(),
 }
 """The hashes that pyca has; RIPEMD-160, MD2 and MD4 are not among them."""
-PSA_HASHES: Final[dict[type[hashes.HashAlgorithm], Hash]] = {
-    type(algorithm): hash_ for hash_, algorithm in HASHES.items()
+PSA_HASHES: Final[dict[str, Hash]] = {
+    algorithm.name: hash_ for hash_, algorithm in HASHES.items()
 }
+"""PSA's hash by pyca's name of it: ``sha256``."""
 
 CURVES: Final[dict[tuple[EccFamily, int], Callable[[], ec.EllipticCurve]]] = {
     (EccFamily.SECP_R1, 192): ec.SECP192R1,

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from parsec_keys._fork import ForkSafeLock
 from parsec_keys.errors import StorageFailure
 from parsec_keys.psa.attributes import KeyAttributes, KeyPolicy, Lifetime, UsageFlags
 from parsec_keys.psa.words import (
@@ -27,7 +28,6 @@ from parsec_keys.psa.words import (
     usage_from_words,
 )
 from parsec_keys.service.authenticators import ApplicationIdentity, AuthenticatorType
-from parsec_keys.service.fork import ForkSafeLock
 from parsec_keys.service.key_info import KeyIdentity, KeyRecord, name_taken
 from parsec_keys.service.owned_files import check_owner, own_directory, unusable
 

@@ -1,0 +1,247 @@
+"""A key store: what a program opens to make, load and delete keys."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from parsec_keys import errors
+from parsec_keys._pyca import HASHES, digest
+from parsec_keys.ec import EllipticCurvePrivateKey
+from parsec_keys.engine import Engine
+from parsec_keys.psa.algorithms import ANY_ALGORITHM, Hash, PermittedAlgorithm
+from parsec_keys.psa.attributes import (
+    ECC_USAGE,
+    RSA_USAGE,
+    KeyAttributes,
+    KeyPolicy,
+    RsaKeyPair,
+    UsageFlags,
+)
+from parsec_keys.psa.operations import (
+    GetKeyAttributes,
+    KeyInfo,
+    ListKeys,
+    ListProviders,
+    ProviderInfo,
+    PsaDestroyKey,
+    PsaExportPublicKey,
+    PsaGenerateKey,
+    PsaImportKey,
+)
+from parsec_keys.psa.words import algorithm_from_words, usage_from_words
+from parsec_keys.rsa import RSAPrivateKey
+
+PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey
+_T = TypeVar("_T")
+
+
+class KeyStore:
+    """One engine and its keys. Made by ``open_store``.
+
+    Safe to use from many threads, and in a child after a fork. A context manager that
+    closes the store; keys of a closed store raise ``ServiceUnavailable``.
+
+    ``algorithm`` and ``usage`` narrow a new key's policy: PSA's objects, or words such
+    as ``"ECDSA(SHA_256)"`` and ``"sign_hash"``. Without them a key may do all that its
+    type can, except give its secret away.
+    """
+
+    def __init__(self, engine: Engine, url: str) -> None:
+        self._engine = engine
+        self._url = url
+        self._closed = False
+
+    @property
+    def url(self) -> str:
+        """What ``open_store`` opens this store by; never with a PIN in it."""
+        return self._url
+
+    def generate_rsa(
+        self,
+        name: str,
+        key_size: int = 2048,
+        *,
+        provider: str | None = None,
+        public_exponent: int = 65537,
+        algorithm: PermittedAlgorithm | str = ANY_ALGORITHM,
+        usage: UsageFlags | str | None = None,
+    ) -> RSAPrivateKey:
+        """Make an RSA key of ``key_size`` bits inside a provider.
+
+        Args:
+            provider: the provider's name; the store's first one without it.
+
+        Raises:
+            KeyExists: the name is taken.
+            NotSupported: the provider makes no such key.
+            ValueError: a wrong exponent, or words that name no algorithm or flag.
+            Error: the provider failed; neither key nor record is left.
+        """
+        policy = _policy(algorithm, usage, RSA_USAGE)
+        attributes = KeyAttributes(RsaKeyPair(), key_size, policy)
+        self._engine.execute(
+            PsaGenerateKey(_checked(name), attributes, public_exponent),
+            provider=provider,
+        )
+        return _expect(self.load(name), RSAPrivateKey)
+
+    def generate_ec(
+        self,
+        name: str,
+        curve: ec.EllipticCurve,
+        *,
+        provider: str | None = None,
+        algorithm: PermittedAlgorithm | str = ANY_ALGORITHM,
+        usage: UsageFlags | str | None = None,
+    ) -> EllipticCurvePrivateKey:
+        """Make a key on a curve inside a provider.
+
+        Args:
+            provider: the provider's name; the store's first one without it.
+
+        Raises:
+            KeyExists: the name is taken.
+            NotSupported: the provider makes no such key.
+            ValueError: words that name no algorithm or flag.
+            Error: the provider failed; neither key nor record is left.
+        """
+        from parsec_keys import _key_data
+
+        key_type, bits = _key_data.type_of_curve(curve)
+        policy = _policy(algorithm, usage, ECC_USAGE)
+        attributes = KeyAttributes(key_type, bits, policy)
+        self._engine.execute(
+            PsaGenerateKey(_checked(name), attributes), provider=provider
+        )
+        return _expect(self.load(name), EllipticCurvePrivateKey)
+
+    def import_key(
+        self,
+        name: str,
+        private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+        *,
+        provider: str | None = None,
+        algorithm: PermittedAlgorithm | str = ANY_ALGORITHM,
+        usage: UsageFlags | str | None = None,
+    ) -> PrivateKey:
+        """Put a software key into a provider. The key object given stays as it is.
+
+        Raises:
+            KeyExists: the name is taken.
+            NotSupported: the provider takes no such key.
+            NotExportable: the key given is one whose secret does not come out.
+            TypeError: no RSA or EC private key.
+            Error: the provider failed; neither key nor record is left.
+        """
+        from parsec_keys import _key_data
+
+        key_type, bits, data = _key_data.private_key_data(private_key)
+        default = RSA_USAGE if isinstance(key_type, RsaKeyPair) else ECC_USAGE
+        attributes = KeyAttributes(key_type, bits, _policy(algorithm, usage, default))
+        self._engine.execute(
+            PsaImportKey(_checked(name), attributes, data), provider=provider
+        )
+        return self.load(name)
+
+    def load(self, name: str) -> PrivateKey:
+        """The key of a name.
+
+        Raises:
+            KeyNotFound: there is none.
+        """
+        info = self._engine.execute(GetKeyAttributes(_checked(name)))
+        data = self._engine.execute(PsaExportPublicKey(name))
+        return key_object(self._engine, info, data, self._uri(name))
+
+    def delete(self, name: str) -> None:
+        """Destroy a key for ever.
+
+        Raises:
+            KeyNotFound: there is none.
+        """
+        self._engine.execute(PsaDestroyKey(_checked(name)))
+
+    def keys(self) -> tuple[KeyInfo, ...]:
+        """Name, provider and attributes of each key, by name."""
+        return self._engine.execute(ListKeys())
+
+    def providers(self) -> tuple[ProviderInfo, ...]:
+        """The store's providers, the default one first."""
+        return self._engine.execute(ListProviders())
+
+    def close(self) -> None:
+        """Release the hardware. A second call does nothing."""
+        self._closed = True
+        self._engine.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<parsec_keys KeyStore {self._url}>"
+
+    def _uri(self, name: str) -> str:
+        from parsec_keys.uri import format_key_uri
+
+        return format_key_uri(name, self._url)
+
+
+def key_object(engine: Engine, info: KeyInfo, data: bytes, uri: str) -> PrivateKey:
+    """The key object of a listing and a public key in PSA's format.
+
+    Raises:
+        NotSupported: a key of a type that no key class of ours is.
+    """
+    from parsec_keys import _key_data
+
+    fingerprint = digest(HASHES[Hash.SHA_256], data)
+    public_key = _key_data.public_key(info.attributes, data)
+    if isinstance(public_key, rsa.RSAPublicKey):
+        return RSAPrivateKey(engine, info, fingerprint, uri, public_key)
+    return EllipticCurvePrivateKey(engine, info, fingerprint, uri, public_key)
+
+
+def _policy(
+    algorithm: PermittedAlgorithm | str,
+    usage: UsageFlags | str | None,
+    default: UsageFlags,
+) -> KeyPolicy:
+    if isinstance(algorithm, str):
+        algorithm = algorithm_from_words(algorithm)
+    if isinstance(usage, str):
+        usage = usage_from_words(usage)
+    return KeyPolicy(default if usage is None else usage, algorithm)
+
+
+def _checked(name: str) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"a key name is a str, not {type(name).__name__}")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise errors.InvalidArgument(
+            f"a key name must be text that UTF-8 can say, unlike {name!a}"
+        ) from None
+    return name
+
+
+def _expect(value: object, class_: type[_T]) -> _T:
+    if not isinstance(value, class_):
+        raise errors.ProviderFailure(f"the provider made no {class_.__name__}")
+    return value
