@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 class ServiceKey:
     """A key that an engine holds; the private half never is in this object."""
 
-    _public_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
-
     def __init__(
         self, engine: Engine, info: KeyInfo, fingerprint: bytes, uri: str
     ) -> None:
@@ -65,7 +63,7 @@ class ServiceKey:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ServiceKey):
             return NotImplemented
-        return self._uri == other._uri and self._public_key == other._public_key
+        return self._uri == other._uri and self._fingerprint == other._fingerprint
 
     def __hash__(self) -> int:
         return hash(self._uri)

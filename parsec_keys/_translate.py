@@ -20,8 +20,8 @@ from parsec_keys.psa.algorithms import (
     RSA_PKCS1V15_SIGN_RAW,
     AsymmetricEncryption,
     DeterministicEcdsa,
-    Ecdsa,
     EccSignature,
+    Ecdsa,
     RsaOaep,
     RsaPkcs1v15Sign,
     RsaPss,
@@ -77,7 +77,9 @@ def octets(data: Buffer) -> bytes:
     try:
         view = memoryview(data)
     except TypeError:
-        raise TypeError(f'Cannot convert "{type(data)}" instance to a buffer.') from None
+        raise TypeError(
+            f'Cannot convert "{type(data)}" instance to a buffer.'
+        ) from None
     if view.itemsize != 1:
         raise TypeError(f'Cannot convert "{type(data)}" instance to a buffer.')
     if not view.c_contiguous:
@@ -156,7 +158,7 @@ def ecdsa(algorithm: hashes.HashAlgorithm, deterministic: bool) -> EccSignature:
 
 
 def der_signature(signature: bytes) -> bytes:
-    """ECDSA's ``r`` and ``s``, end to end and equally long, as DER (RFC 3279, 2.2.3)."""
+    """ECDSA's ``r`` and ``s``, end to end and equally long, as DER (RFC 3279)."""
     half = len(signature) // 2
     return utils.encode_dss_signature(
         int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
@@ -221,9 +223,7 @@ def _salt_length(
 
 def _mgf_hash(mgf: padding.MGF) -> hashes.HashAlgorithm:
     if not isinstance(mgf, padding.MGF1):
-        raise UnsupportedAlgorithm(
-            "Only MGF1 is supported.", _Reasons.UNSUPPORTED_MGF
-        )
+        raise UnsupportedAlgorithm("Only MGF1 is supported.", _Reasons.UNSUPPORTED_MGF)
     return mgf._algorithm
 
 
@@ -244,4 +244,3 @@ def _no_rsa_hash(algorithm: hashes.HashAlgorithm) -> UnsupportedAlgorithm:
         f"{algorithm.name} is not supported by this backend for RSA signing.",
         _Reasons.UNSUPPORTED_HASH,
     )
-

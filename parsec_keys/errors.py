@@ -38,9 +38,7 @@ class Error(Exception):
         return error
 
 
-class NotSupported(
-    Error, UnsupportedAlgorithm, status=Status.PSA_ERROR_NOT_SUPPORTED
-):
+class NotSupported(Error, UnsupportedAlgorithm, status=Status.PSA_ERROR_NOT_SUPPORTED):
     """This provider or this key cannot do it."""
 
 

@@ -20,6 +20,7 @@ from parsec_keys.service.config import (
     SoftwareConfig,
     TpmConfig,
 )
+from parsec_keys.service.owned_files import first_line
 
 DEFAULT_TCTI: Final = "device:/dev/tpmrm0"
 """The kernel's resource manager, for a TPM key that names no TCTI."""
@@ -116,7 +117,9 @@ def parse_key_uri(uri: str) -> StoredKeyUri | AdoptedKeyUri:
         return _tpm_key(rest)
     path, _, query_text = uri.partition("?")
     if _is_tss2_file(Path(path)):
-        return _tpm_key(f"file={quote(path)}" + (f"?{query_text}" if query_text else ""))
+        return _tpm_key(
+            f"file={quote(path)}" + (f"?{query_text}" if query_text else "")
+        )
     raise ConfigurationError(
         f"'{_without_secrets(uri)}' is no key: write parsec:NAME[?store=URL], "
         "pkcs11:token=…;object=…?module-path=…, tpm:handle=0x81… or the path of a "
@@ -135,7 +138,7 @@ def _software(path: str, query: Mapping[str, str]) -> EmbeddedStore:
     url, passphrase = f"software:{quote(str(directory))}", None
     if "passphrase-file" in query:
         file = _absolute(query["passphrase-file"])
-        passphrase = read_secret(file, "passphrase").encode()
+        passphrase = first_line(file).encode()
         url += f"?passphrase-file={quote(str(file))}"
     provider = SoftwareConfig(directory, passphrase)
     return EmbeddedStore(url, ServiceConfig((provider,), directory))
@@ -183,8 +186,7 @@ def _tpm_config(
     if "owner-auth-file" not in query:
         return TpmConfig(tcti), {}
     file = _absolute(query["owner-auth-file"])
-    auth = read_secret(file, "owner hierarchy's auth value").encode()
-    return TpmConfig(tcti, auth), {"owner-auth-file": str(file)}
+    return TpmConfig(tcti, first_line(file).encode()), {"owner-auth-file": str(file)}
 
 
 def _toml(text: str) -> EmbeddedStore:
@@ -206,7 +208,7 @@ def _pkcs11_store(url: str) -> EmbeddedStore:
     if directory is not None:
         settings["store"] = str(directory)
     return EmbeddedStore(
-        _with_query(_pkcs11_path(attributes, _TOKEN_ATTRIBUTES), settings),
+        _with_query(f"pkcs11:{_pkcs11_path(attributes, _TOKEN_ATTRIBUTES)}", settings),
         ServiceConfig((config,), directory),
     )
 
@@ -218,13 +220,12 @@ def _pkcs11_key(uri: str) -> AdoptedKeyUri:
             "a pkcs11: key is named by its object (label) or id: add object=… or id=…"
         )
     config, settings = _pkcs11_config(attributes, query)
-    token_url = _pkcs11_path(attributes, _TOKEN_ATTRIBUTES)
-    object_url = _pkcs11_path(attributes, _OBJECT_ATTRIBUTES)
-    joint = ";" if token_url != "pkcs11:" else ""
-    reference = object_url.removeprefix("pkcs11:")
+    reference = _pkcs11_path(attributes, _OBJECT_ATTRIBUTES)
+    token = _pkcs11_path(attributes, _TOKEN_ATTRIBUTES)
+    both = ";".join(filter(None, (token, reference)))
     return AdoptedKeyUri(
-        _with_query(f"{token_url}{joint}{reference}", settings),
-        _with_query(token_url, settings),
+        _with_query(f"pkcs11:{both}", settings),
+        _with_query(f"pkcs11:{token}", settings),
         ServiceConfig((config,), persistent=False),
         reference,
     )
@@ -256,7 +257,7 @@ def _pkcs11_config(
     pin = query.get("pin-value")
     if "pin-source" in query:
         source = _absolute(query["pin-source"].removeprefix("file:"))
-        pin = read_secret(source, "PIN")
+        pin = first_line(source)
         settings["pin-source"] = f"file:{source}"
     slot = attributes.get("slot-id")
     if slot is not None and not slot.isdecimal():
@@ -273,7 +274,7 @@ def _pkcs11_config(
 
 def _pkcs11_path(attributes: Mapping[str, str], wanted: frozenset[str]) -> str:
     chosen = (f"{n}={v}" for n, v in sorted(attributes.items()) if n in wanted)
-    return "pkcs11:" + ";".join(chosen)
+    return ";".join(chosen)
 
 
 def _text(attributes: Mapping[str, str], noun: str) -> str | None:
@@ -284,19 +285,6 @@ def _text(attributes: Mapping[str, str], noun: str) -> str | None:
         return unquote_to_bytes(value).decode()
     except UnicodeDecodeError:
         raise ConfigurationError(f"{noun}={value} is not UTF-8") from None
-
-
-def read_secret(path: Path, noun: str) -> str:
-    """The first line of a file that holds a PIN or a passphrase.
-
-    Raises:
-        ConfigurationError: it cannot be read.
-    """
-    try:
-        return path.read_text().partition("\n")[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError) as e:
-        why = e.strerror if isinstance(e, OSError) else "it is not UTF-8"
-        raise ConfigurationError(f"the {noun} in {path} cannot be read: {why}") from e
 
 
 def _split_query(rest: str) -> tuple[str, dict[str, str]]:

@@ -123,7 +123,9 @@ class UsageFlags(enum.IntFlag):
     @property
     def words(self) -> str:
         """The set flags in PSA's words: ``sign_hash verify_hash``."""
-        return " ".join(flag.name.lower() for flag in UsageFlags if flag.name and flag & self)
+        return " ".join(
+            flag.name.lower() for flag in UsageFlags if flag.name and flag & self
+        )
 
     def implied(self) -> UsageFlags:
         """These flags and those that follow: sign_hash gives sign_message (PSA 9.5)."""

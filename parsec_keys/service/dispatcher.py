@@ -219,7 +219,10 @@ class Dispatcher:
         return chosen.generate_random(operation.size)
 
     def _list_keys(
-        self, operation: ListKeys, application: ApplicationIdentity, provider: str | None
+        self,
+        operation: ListKeys,
+        application: ApplicationIdentity,
+        provider: str | None,
     ) -> tuple[KeyInfo, ...]:
         return tuple(
             _key_info(record)
@@ -243,9 +246,7 @@ class Dispatcher:
     ) -> frozenset[Opcode]:
         chosen = self._provider(provider)
         capable = {
-            asked.opcode
-            for name, asked in self._handlers
-            if name == chosen.info.name
+            asked.opcode for name, asked in self._handlers if name == chosen.info.name
         }
         if isinstance(chosen, RandomGenerator):
             capable.add(Opcode.PSA_GENERATE_RANDOM)

@@ -1,8 +1,9 @@
 """PSA's key formats, to and from the numbers that a TPM or a token wants.
 
 RSA keys are PKCS#1 DER; a public point is ``04 X Y``; a private scalar is as long as
-the curve's order (PSA Crypto API 1.1, section 9.3). Parsing is pyca's, which also checks
-that the numbers belong together.
+the curve's order (PSA Crypto API 1.1, section 9.3). Parsing is pyca's, which also
+checks that
+the numbers belong together.
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ def curve(family: EccFamily, bits: int) -> ec.EllipticCurve:
     try:
         return CURVES[family, bits]()
     except KeyError:
-        raise NotSupported(f"no curve of family {family} has {bits} bits here") from None
+        raise NotSupported(
+            f"no curve of family {family} has {bits} bits here"
+        ) from None
 
 
 def scalar_length(curve: ec.EllipticCurve) -> int:

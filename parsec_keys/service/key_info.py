@@ -55,9 +55,7 @@ class KeyRecord:
 class KeyInfoManager(Protocol):
     """Keeps records. Safe to call from any thread, and after a fork."""
 
-    def find(
-        self, application: ApplicationIdentity, key_name: str
-    ) -> KeyRecord | None:
+    def find(self, application: ApplicationIdentity, key_name: str) -> KeyRecord | None:
         """The record of a name, in whichever provider the key is."""
 
     def records(self, application: ApplicationIdentity) -> list[KeyRecord]:
@@ -94,9 +92,7 @@ class InMemoryKeyInfoManager:
         self._records: dict[tuple[ApplicationIdentity, str], KeyRecord] = {}
         self._intents: dict[bytes, KeyIdentity] = {}
 
-    def find(
-        self, application: ApplicationIdentity, key_name: str
-    ) -> KeyRecord | None:
+    def find(self, application: ApplicationIdentity, key_name: str) -> KeyRecord | None:
         return self._records.get((application, key_name))
 
     def records(self, application: ApplicationIdentity) -> list[KeyRecord]:

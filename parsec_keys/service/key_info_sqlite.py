@@ -73,9 +73,7 @@ class SqliteKeyInfoManager:
         with self._transaction() as database:
             _check_schema(database, self._path)
 
-    def find(
-        self, application: ApplicationIdentity, key_name: str
-    ) -> KeyRecord | None:
+    def find(self, application: ApplicationIdentity, key_name: str) -> KeyRecord | None:
         with self._transaction() as database:
             row = database.execute(
                 f"SELECT {_COLUMNS} FROM key_record WHERE authenticator = ? AND "  # noqa: S608
@@ -241,9 +239,7 @@ class SqliteKeyInfoManager:
                 provider,
                 key_name,
             )
-            return KeyRecord(
-                identity, uid, key_id, _attributes_from_json(text), public
-            )
+            return KeyRecord(identity, uid, key_id, _attributes_from_json(text), public)
         except (ValueError, KeyError, TypeError) as e:
             raise StorageFailure(
                 f"the record of key '{key_name}' in {self._path} cannot be read ({e}): "

@@ -14,7 +14,13 @@ import logging
 import os
 from collections.abc import Callable
 
-from parsec_keys.errors import Error, InvalidArgument, KeyNotFound, NotPermitted, NotSupported
+from parsec_keys.errors import (
+    Error,
+    InvalidArgument,
+    KeyNotFound,
+    NotPermitted,
+    NotSupported,
+)
 from parsec_keys.psa.attributes import (
     EccKeyPair,
     KeyAttributes,

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from parsec_keys.errors import StorageFailure
+from parsec_keys.errors import ConfigurationError, StorageFailure
 
 
 def own_directory(path: Path) -> None:
@@ -68,6 +68,21 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def first_line(path: Path) -> str:
+    """The first line of a file that holds a PIN or a passphrase.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+    except OSError as e:
+        raise ConfigurationError(f"{path} cannot be read: {e.strerror}") from e
+    except UnicodeDecodeError:
+        # The decoder's message quotes the secret.
+        raise ConfigurationError(f"{path} is not UTF-8") from None
 
 
 def unusable(path: Path, error: OSError) -> StorageFailure:

@@ -49,7 +49,9 @@ def digest_info(hash_: Hash, hashed: bytes) -> bytes:
     try:
         oid = bytes.fromhex(_OIDS[hash_])
     except KeyError:
-        raise NotSupported(f"PKCS#1 v1.5 signatures with {hash_} are not made") from None
+        raise NotSupported(
+            f"PKCS#1 v1.5 signatures with {hash_} are not made"
+        ) from None
     algorithm = b"\x06" + bytes([len(oid)]) + oid + b"\x05\x00"
     sequence = b"\x30" + bytes([len(algorithm)]) + algorithm
     octets = b"\x04" + bytes([len(hashed)]) + hashed

@@ -69,9 +69,7 @@ def open_provider(config: ProviderConfig) -> Provider:
 
 
 def _shipped(provider_type: str) -> Callable[[OtherConfig], Provider]:
-    found = importlib.metadata.entry_points(
-        group=ENTRY_POINT_GROUP, name=provider_type
-    )
+    found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=provider_type)
     for entry_point in found:
         return cast(Callable[[OtherConfig], Provider], entry_point.load())
     raise ConfigurationError(

@@ -26,8 +26,8 @@ from parsec_keys.errors import (
 from parsec_keys.psa.algorithms import (
     AsymmetricEncryption,
     AsymmetricSignature,
-    Ecdsa,
     EccSignature,
+    Ecdsa,
     Hash,
     KeyAgreement,
     PermittedAlgorithm,
