@@ -217,7 +217,7 @@ def _salt_length(
         return algorithm.digest_size
     if isinstance(salt, padding._MaxLength):
         # RFC 8017, section 9.1.1: what is left of a block one bit short of the modulus.
-        return (key_size + 6) // 8 - algorithm.digest_size - 2
+        return max(0, (key_size + 6) // 8 - algorithm.digest_size - 2)
     return salt
 
 

@@ -14,6 +14,7 @@ from parsec_keys.psa.algorithms import (
     ANY_ALGORITHM,
     ANY_HASH,
     Algorithm,
+    AnyAlgorithm,
     DeterministicEcdsa,
     Ecdsa,
     EcdsaAny,
@@ -140,7 +141,7 @@ def explicit(algorithm: RsaOaep) -> RsaOaep:
     return RsaOaep(algorithm.hash, algorithm.mgf_hash or algorithm.hash)
 
 
-def fits(key_type: KeyType, algorithm: Algorithm) -> bool:
+def fits(key_type: KeyType, algorithm: Algorithm | AnyAlgorithm | None) -> bool:
     """Whether keys of this type have this algorithm at all."""
     return isinstance(key_type, KEY_TYPES.get(type(algorithm), ()))
 

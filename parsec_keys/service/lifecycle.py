@@ -21,6 +21,7 @@ from parsec_keys.errors import (
     NotPermitted,
     NotSupported,
 )
+from parsec_keys.psa.algorithms import ANY_ALGORITHM
 from parsec_keys.psa.attributes import (
     EccKeyPair,
     KeyAttributes,
@@ -29,6 +30,7 @@ from parsec_keys.psa.attributes import (
     UsageFlags,
 )
 from parsec_keys.psa.operations import PsaGenerateKey, PsaImportKey
+from parsec_keys.psa.policy import fits
 from parsec_keys.service.authenticators import ApplicationIdentity
 from parsec_keys.service.key_formats import (
     curve_of,
@@ -159,14 +161,17 @@ def _checked(attributes: KeyAttributes, provider: Provider) -> KeyAttributes:
             f"provider '{provider.info.name}' never gives a private key away: leave "
             "out the usage flag export"
         )
+    algorithm = policy.algorithm
+    if algorithm not in (None, ANY_ALGORITHM) and not fits(attributes.type, algorithm):
+        raise InvalidArgument(f"a key of type {attributes.type} cannot do {algorithm}")
     attributes = KeyAttributes(
         attributes.type,
         attributes.bits,
-        KeyPolicy(usage, policy.algorithm),
+        KeyPolicy(usage, algorithm),
         attributes.lifetime,
     )
     provider.check_key(attributes)
-    provider.check_algorithm(attributes, policy.algorithm)
+    provider.check_algorithm(attributes, algorithm)
     return attributes
 
 
