@@ -32,9 +32,7 @@ def test_pkcs1v15_signature_verifies(key: rsa.RSAPrivateKey, hash_: Hash) -> Non
     hashed = os.urandom(hash_.size)
     length = (key.key_size + 7) // 8
 
-    block = rsa_padding.encode_pkcs1v15(
-        rsa_padding.digest_info(hash_, hashed), length
-    )
+    block = rsa_padding.encode_pkcs1v15(rsa_padding.digest_info(hash_, hashed), length)
 
     key.public_key().verify(
         bare(key, block), hashed, padding.PKCS1v15(), utils.Prehashed(HASHES[hash_])
