@@ -23,11 +23,16 @@ class SoftwareConfig:
 
 @dataclass(frozen=True, slots=True)
 class TpmConfig:
-    """The TPM provider; ``tcti`` is a TCTI's name and settings: ``swtpm:port=2321``."""
+    """The TPM provider; ``tcti`` is a TCTI's name and settings: ``swtpm:port=2321``.
+
+    ``protect_bus`` says whether auth values and decrypted data cross the TPM's bus in
+    salted, encrypted sessions only; ``None`` does so for all but emulators.
+    """
 
     tcti: str
     owner_hierarchy_auth: bytes = field(default=b"", repr=False)
     name: str = "tpm"
+    protect_bus: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ the numbers belong together.
 
 from __future__ import annotations
 
+import functools
+
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -27,6 +29,15 @@ def encode_rsa_public_key(modulus: int, public_exponent: int) -> bytes:
     return key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.PKCS1
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def rsa_modulus(public_key: bytes) -> int:
+    """The modulus of PKCS#1 ``RSAPublicKey`` DER."""
+    key = serialization.load_der_public_key(public_key)
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise InvalidArgument("the data is not an RSA public key in DER")
+    return key.public_numbers().n
 
 
 def encode_ecc_public_key(x: int, y: int, bits: int) -> bytes:

@@ -1,0 +1,323 @@
+"""One TPM, open: its ESAPI context, the one lock, and what of ours is loaded in it.
+
+A TPM has as few as three slots for objects. Keys are loaded when they are used, least
+recently used ones leave when the TPM is full, and all of it is done again when the TPM
+turns out to have forgotten us.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from parsec_keys._fork import ForkSafeLock
+from parsec_keys.errors import ProviderFailure, ServiceUnavailable
+from parsec_keys.service.config import TpmConfig
+from parsec_keys.service.providers.tpm import _tss
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+OPEN_SECONDS: Final = 10.0
+"""How long a TPM may take to answer at all."""
+_RETRIES: Final = 8
+_PLAIN: Final = _tss.TPMA_SESSION.CONTINUESESSION
+_ENCRYPTED: Final = _PLAIN | _tss.TPMA_SESSION.ENCRYPT | _tss.TPMA_SESSION.DECRYPT
+_LOCAL_TCTIS: Final = ("swtpm", "mssim", "libtpms", "cmd")
+"""Emulators: their bus is a socket or memory of this machine, which nobody probes."""
+
+_abandoned: Final[list[object]] = []
+"""A parent's contexts: a finaliser in the child would talk over the parent's line."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadableKey:
+    """A wrapped key and what opens it; ``parent`` is the name of its primary."""
+
+    parent: bytes
+    public: bytes
+    private: bytes = field(repr=False)
+    auth: bytes = field(repr=False)
+
+
+class Chip:
+    """Runs commands on one TPM, one at a time. Survives forks and TPM restarts."""
+
+    def __init__(self, config: TpmConfig) -> None:
+        """Open the TPM.
+
+        Raises:
+            ServiceUnavailable: it does not answer.
+            AuthenticationError: its owner hierarchy has another auth value.
+        """
+        self._config = config
+        self._protected = not config.tcti.startswith(_LOCAL_TCTIS)
+        if config.protect_bus is not None:
+            self._protected = config.protect_bus
+        self._one_command = ForkSafeLock()
+        self._loaded: OrderedDict[bytes, Any] = OrderedDict()
+        self._saved: dict[bytes, Any] = {}
+        self._closed = False
+        self._esapi: Any = None
+        self._session: Any = None
+        self._open()
+
+    @property
+    def primary_name(self) -> bytes:
+        """The name of the storage primary, which the TPM's seed decides."""
+        return self._primary_name
+
+    def run(self, asked: str, command: Callable[[Any], T]) -> T:
+        """Run a command that needs no key.
+
+        Raises:
+            Error: what the TPM said, in our words.
+        """
+        return self._guarded(asked, lambda: command(self._esapi))
+
+    def run_under_primary(self, asked: str, command: Callable[[Any, Any, Any], T]) -> T:
+        """Run ``command(esapi, primary, session)``, its parameters encrypted."""
+
+        def with_primary() -> T:
+            primary = self._primary()
+            return command(self._esapi, primary, self._session_for(secret=True))
+
+        return self._guarded(asked, with_primary)
+
+    def run_with_key(
+        self,
+        asked: str,
+        uid: bytes,
+        key: LoadableKey | int,
+        command: Callable[[Any, Any, Any], T],
+        *,
+        secret: bool,
+    ) -> T:
+        """Run ``command(esapi, key, session)`` with a key loaded.
+
+        Args:
+            key: a wrapped key, or the handle of a persistent one.
+            secret: whether what the TPM answers is nobody else's business.
+        """
+
+        def with_key() -> T:
+            handle = self._handle(asked, uid, key)
+            return command(self._esapi, handle, self._session_for(secret=secret))
+
+        return self._guarded(asked, with_key)
+
+    def forget(self, uid: bytes) -> None:
+        """Take a key out of the TPM, if it is there."""
+        with self._one_command:
+            self._saved.pop(uid, None)
+            handle = self._loaded.pop(uid, None)
+            if handle is not None and self._process == os.getpid():
+                self._flush(handle)
+
+    def close(self) -> None:
+        """Flush all that is ours and let the TPM go. A second call does nothing."""
+        with self._one_command:
+            if self._closed:
+                return
+            self._closed = True
+            if self._process != os.getpid():
+                _abandoned.append((self._esapi, self._saved))
+                return
+            if self._esapi is not None:
+                for handle in [*self._loaded.values(), self._session]:
+                    self._flush(handle)
+                self._let_go()
+
+    def _guarded(self, asked: str, command: Callable[[], T]) -> T:
+        with self._one_command:
+            if self._closed:
+                raise ServiceUnavailable("this key store is closed: open it again")
+            if self._process != os.getpid():
+                _abandoned.append((self._esapi, self._saved))
+                self._esapi = None
+            if self._esapi is None:
+                self._open()
+            try:
+                return self._persistent(command)
+            except _tss.TSS2_Exception as e:
+                if not _tss.is_stale(e):
+                    raise _tss.translated(e, asked) from e
+                logger.info("the TPM has restarted: loading keys again")
+            try:
+                self._reopen()
+                return self._persistent(command)
+            except _tss.TSS2_Exception as e:
+                raise _tss.translated(e, asked) from e
+
+    def _persistent(self, command: Callable[[], T]) -> T:
+        """Run a command again while the TPM asks for that, or for a free slot."""
+        for attempt in range(_RETRIES):
+            try:
+                return command()
+            except _tss.TSS2_Exception as e:
+                number = _tss.code(e)
+                if number in _tss.SLOTS_FULL and self._evict():
+                    continue
+                if number not in _tss.AGAIN:
+                    raise
+            time.sleep(0.005 * 2**attempt)
+        return command()
+
+    def _open(self) -> None:
+        self._process = os.getpid()
+        self._loaded, self._saved = OrderedDict(), {}
+        self._session = None
+        self._esapi = connect(self._config.tcti)
+        try:
+            auth = self._config.owner_hierarchy_auth
+            self._esapi.tr_set_auth(_tss.ESYS_TR.OWNER, auth)
+            self._primary_name = self._name_of(self._primary())
+        except _tss.TSS2_Exception as e:
+            self._let_go()
+            asked = f"opening the TPM '{self._config.tcti}'"
+            raise _tss.translated(e, asked) from e
+
+    def _let_go(self) -> None:
+        # A context that is not there stands for one that must be opened first.
+        self._esapi.close()
+        self._esapi = None
+
+    def _reopen(self) -> None:
+        before = self._primary_name
+        self._let_go()
+        self._open()
+        if self._primary_name != before:
+            raise ProviderFailure(
+                "the TPM was cleared, or is another one, since this store was opened: "
+                "its keys are lost; restore them from where they were imported"
+            )
+
+    def _primary(self) -> Any:
+        handle = self._loaded.get(_PRIMARY)
+        if handle is None:
+            saved = self._saved.get(_PRIMARY)
+            if saved is not None:
+                handle = self._esapi.context_load(saved)
+            else:
+                created = self._esapi.create_primary(None, "ecc")
+                handle = created[0]
+            self._loaded[_PRIMARY] = handle
+        self._loaded.move_to_end(_PRIMARY)
+        return handle
+
+    def _name_of(self, handle: Any) -> bytes:
+        name = self._esapi.tr_get_name(handle)
+        return bytes(name)
+
+    def _handle(self, asked: str, uid: bytes, key: LoadableKey | int) -> Any:
+        handle = self._loaded.get(uid)
+        if handle is not None:
+            self._loaded.move_to_end(uid)
+            return handle
+        if isinstance(key, int):
+            return self._esapi.tr_from_tpmpublic(key)
+        if key.parent != self._primary_name:
+            raise ProviderFailure(
+                f"{asked} failed: the key was made by another TPM, or this TPM was "
+                "cleared since; use the TPM that made it, or make a new key"
+            )
+        saved = self._saved.get(uid)
+        if saved is not None:
+            handle = self._esapi.context_load(saved)
+        else:
+            handle = self._load(key)
+        self._loaded[uid] = handle
+        self._esapi.tr_set_auth(handle, key.auth)
+        return handle
+
+    def _load(self, key: LoadableKey) -> Any:
+        public, _ = _tss.TPM2B_PUBLIC.unmarshal(key.public)
+        private, _ = _tss.TPM2B_PRIVATE.unmarshal(key.private)
+        return self._esapi.load(self._primary(), private, public)
+
+    def _session_for(self, *, secret: bool) -> Any:
+        """What authorises a command: on a bus, a salted HMAC session."""
+        if not self._protected:
+            return _tss.ESYS_TR.PASSWORD
+        if self._session is None:
+            self._session = self._esapi.start_auth_session(
+                tpm_key=self._primary(),
+                bind=_tss.ESYS_TR.NONE,
+                session_type=_tss.TPM2_SE.HMAC,
+                symmetric=_tss.AES_128_CFB,
+                auth_hash=_tss.TPM2_ALG.SHA256,
+            )
+        wanted = _ENCRYPTED if secret else _PLAIN
+        self._esapi.trsess_set_attributes(self._session, wanted)
+        return self._session
+
+    def _evict(self) -> bool:
+        """Make room: take out the object that was used least recently."""
+        for uid, handle in self._loaded.items():
+            # The key that a command needs was just moved to the end.
+            if uid == next(reversed(self._loaded)) and len(self._loaded) > 1:
+                continue
+            if uid not in self._saved:
+                self._saved[uid] = self._esapi.context_save(handle)
+            del self._loaded[uid]
+            self._flush(handle)
+            return True
+        return False
+
+    def _flush(self, handle: Any) -> None:
+        if handle is None:
+            return
+        try:
+            self._esapi.flush_context(handle)
+        except _tss.TSS2_Exception as e:
+            logger.debug("the TPM had forgotten an object already: %s", e)
+
+
+_PRIMARY: Final = b"primary"
+
+
+def connect(tcti: str) -> Any:
+    """An ESAPI context of a TPM that answers.
+
+    The C library waits for ever for an answer, so that a thread of its own asks.
+
+    Raises:
+        ServiceUnavailable: nothing answers there.
+    """
+    answers: list[Any] = []
+    failures: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            answers.append(_start(tcti))
+        except Exception as e:
+            failures.append(e)
+
+    thread = threading.Thread(target=ask, name="parsec-keys TPM", daemon=True)
+    thread.start()
+    thread.join(OPEN_SECONDS)
+    if answers:
+        return answers[0]
+    cause = failures[0] if failures else None
+    why = str(cause) if cause else f"no answer in {OPEN_SECONDS:.0f} seconds"
+    raise ServiceUnavailable(
+        f"no TPM answers at '{tcti}' ({why}): check the TCTI, that the device or "
+        "emulator is there, and that this user may use it (group tss)"
+    ) from cause
+
+
+def _start(tcti: str) -> Any:
+    esapi = _tss.ESAPI(tcti)
+    try:
+        esapi.startup(_tss.TPM2_SU.CLEAR)
+    except _tss.TSS2_Exception as e:
+        if _tss.code(e) != _tss.ALREADY_STARTED:
+            esapi.close()
+            raise
+    return esapi

@@ -1,0 +1,185 @@
+"""The TPM's words: the one module that imports tpm2-pytss.
+
+Rule: a result is held by a local variable and copied to ``bytes`` at once. What
+tpm2-pytss gives out through a temporary is memory that is free already.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+# The C libraries write every error to stderr by themselves; our sentence is enough.
+os.environ.setdefault("TSS2_LOG", "all+NONE")
+
+from tpm2_pytss import (
+    ESAPI,
+    ESYS_TR,
+    TPM2_ALG,
+    TPM2_CAP,
+    TPM2_ECC,
+    TPM2_RC,
+    TPM2_RH,
+    TPM2_SE,
+    TPM2_ST,
+    TPM2_SU,
+    TPM2B_ECC_POINT,
+    TPM2B_PRIVATE,
+    TPM2B_PUBLIC,
+    TPM2B_SENSITIVE,
+    TPM2B_SENSITIVE_CREATE,
+    TPMA_OBJECT,
+    TPMA_SESSION,
+    TPMS_ECC_POINT,
+    TPMS_RSA_PARMS,
+    TPMS_SENSITIVE_CREATE,
+    TPMT_PUBLIC_PARMS,
+    TPMT_RSA_DECRYPT,
+    TPMT_RSA_SCHEME,
+    TPMT_SIG_SCHEME,
+    TPMT_SYM_DEF,
+    TPMT_SYM_DEF_OBJECT,
+    TPMT_TK_HASHCHECK,
+    TPMU_PUBLIC_PARMS,
+    TPMU_SYM_KEY_BITS,
+    TPMU_SYM_MODE,
+    TSS2_Exception,
+)
+from tpm2_pytss.tsskey import TSSPrivKey
+from tpm2_pytss.utils import wrap
+
+from parsec_keys.errors import (
+    AuthenticationError,
+    Error,
+    PinLocked,
+    ProviderFailure,
+    ServiceUnavailable,
+)
+from parsec_keys.psa.algorithms import Hash
+from parsec_keys.psa.attributes import EccFamily
+
+__all__ = [
+    "ESAPI",
+    "ESYS_TR",
+    "TPM2B_ECC_POINT",
+    "TPM2B_PRIVATE",
+    "TPM2B_PUBLIC",
+    "TPM2B_SENSITIVE",
+    "TPM2B_SENSITIVE_CREATE",
+    "TPM2_ALG",
+    "TPM2_CAP",
+    "TPM2_RC",
+    "TPM2_RH",
+    "TPM2_SE",
+    "TPM2_ST",
+    "TPM2_SU",
+    "TPMA_OBJECT",
+    "TPMA_SESSION",
+    "TPMS_ECC_POINT",
+    "TPMS_RSA_PARMS",
+    "TPMS_SENSITIVE_CREATE",
+    "TPMT_PUBLIC_PARMS",
+    "TPMT_RSA_DECRYPT",
+    "TPMT_RSA_SCHEME",
+    "TPMT_SIG_SCHEME",
+    "TPMT_SYM_DEF",
+    "TPMT_SYM_DEF_OBJECT",
+    "TPMT_TK_HASHCHECK",
+    "TPMU_PUBLIC_PARMS",
+    "TPMU_SYM_KEY_BITS",
+    "TPMU_SYM_MODE",
+    "TSS2_Exception",
+    "TSSPrivKey",
+    "wrap",
+]
+
+HASHES: Final[dict[Hash, int]] = {
+    Hash.SHA_1: TPM2_ALG.SHA1,
+    Hash.SHA_256: TPM2_ALG.SHA256,
+    Hash.SHA_384: TPM2_ALG.SHA384,
+    Hash.SHA_512: TPM2_ALG.SHA512,
+    Hash.SHA3_256: TPM2_ALG.SHA3_256,
+    Hash.SHA3_384: TPM2_ALG.SHA3_384,
+    Hash.SHA3_512: TPM2_ALG.SHA3_512,
+    Hash.SM3: TPM2_ALG.SM3_256,
+}
+"""The hashes that a TPM may have; which it has, ``Capabilities`` knows."""
+
+CURVES: Final[dict[tuple[EccFamily, int], int]] = {
+    (EccFamily.SECP_R1, 192): TPM2_ECC.NIST_P192,
+    (EccFamily.SECP_R1, 224): TPM2_ECC.NIST_P224,
+    (EccFamily.SECP_R1, 256): TPM2_ECC.NIST_P256,
+    (EccFamily.SECP_R1, 384): TPM2_ECC.NIST_P384,
+    (EccFamily.SECP_R1, 521): TPM2_ECC.NIST_P521,
+}
+"""The curves that a TPM may have and pyca has too."""
+
+NULL_SCHEME: Final = TPMT_RSA_DECRYPT(scheme=TPM2_ALG.NULL)
+AES_128_CFB: Final = TPMT_SYM_DEF(
+    algorithm=TPM2_ALG.AES,
+    keyBits=TPMU_SYM_KEY_BITS(sym=128),
+    mode=TPMU_SYM_MODE(sym=TPM2_ALG.CFB),
+)
+
+# A response code's upper bytes name the layer; 0 is the TPM itself, and 9 a TPM's
+# answer passed on by a resource manager (TSS 2.0 Overview, section 4.1.5).
+_LAYERS_OF_THE_TPM: Final = frozenset({0, 9})
+_LAYERS_OF_A_TCTI: Final = frozenset({10})
+SLOTS_FULL: Final = frozenset(
+    {TPM2_RC.OBJECT_MEMORY, TPM2_RC.SESSION_MEMORY, TPM2_RC.OBJECT_HANDLES}
+)
+"""Warnings that go away when one of our objects leaves the TPM."""
+AGAIN: Final = frozenset(
+    {TPM2_RC.RETRY, TPM2_RC.YIELDED, TPM2_RC.TESTING, TPM2_RC.NV_RATE}
+)
+"""Warnings that go away by themselves."""
+ALREADY_STARTED: Final = TPM2_RC.INITIALIZE
+"""TPM2_Startup's answer where the firmware was first."""
+_STALE: Final = frozenset(
+    {TPM2_RC.HANDLE, TPM2_RC.INITIALIZE, TPM2_RC.INTEGRITY}
+    | {TPM2_RC.REFERENCE_H0 + index for index in range(7)}
+    | {TPM2_RC.REFERENCE_S0 + index for index in range(7)}
+)
+_REFUSED: Final = frozenset({TPM2_RC.BAD_AUTH, TPM2_RC.AUTH_FAIL})
+
+
+def code(error: TSS2_Exception) -> int:
+    """The TPM's own code, without the layer and without which parameter it means.
+
+    An error of a software layer is none of the TPM's: it gives -1.
+    """
+    whole = int(error.rc)
+    if whole >> 16 not in _LAYERS_OF_THE_TPM:
+        return -1
+    return int(error.error) & 0xFFFF
+
+
+def is_stale(error: TSS2_Exception) -> bool:
+    """Whether the TPM, or its resource manager, has restarted and forgotten us."""
+    return code(error) in _STALE or int(error.rc) >> 16 in _LAYERS_OF_A_TCTI
+
+
+def translated(error: TSS2_Exception, asked: str) -> Error:
+    """Our error for the TPM's, in a sentence that starts with what was asked."""
+    if int(error.rc) >> 16 in _LAYERS_OF_A_TCTI:
+        return ServiceUnavailable(
+            f"{asked} failed: the TPM cannot be reached any more ({error}): check the "
+            "TPM, its resource manager and the TCTI"
+        )
+    number = code(error)
+    if number == TPM2_RC.LOCKOUT:
+        return PinLocked(
+            f"{asked} failed: the TPM is locked against dictionary attacks: wait, or "
+            "have its owner reset the lock (tpm2_dictionarylockout --clear-lockout)"
+        )
+    if number in _REFUSED:
+        return AuthenticationError(
+            f"{asked} failed: the TPM refuses the auth value ({error}): if its owner "
+            "hierarchy has one, configure owner_hierarchy_auth"
+        )
+    if number in SLOTS_FULL:
+        return ServiceUnavailable(
+            f"{asked} failed: other programs fill the TPM's slots: use a resource "
+            "manager, as device:/dev/tpmrm0 or tabrmd"
+        )
+    return ProviderFailure(f"{asked} failed in the TPM: {error}")
