@@ -70,6 +70,15 @@ def decode_rsa_private_key(data: bytes) -> rsa.RSAPrivateNumbers:
     return key.private_numbers()
 
 
+def encode_rsa_private_key(numbers: rsa.RSAPrivateNumbers) -> bytes:
+    """PKCS#1 ``RSAPrivateKey`` DER."""
+    return numbers.private_key().private_bytes(
+        serialization.Encoding.DER,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+
+
 def decode_ecc_private_key(
     data: bytes, curve: ec.EllipticCurve
 ) -> ec.EllipticCurvePrivateNumbers:

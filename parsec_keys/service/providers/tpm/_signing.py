@@ -30,7 +30,6 @@ from parsec_keys.service.providers.tpm._chip import Chip
 from parsec_keys.service.providers.tpm._keys import decode_key_id
 from parsec_keys.service.rsa_padding import digest_info, encode_pkcs1v15, encode_pss
 
-
 T = TypeVar("T")
 
 

@@ -1,0 +1,117 @@
+"""Keys that were on a token before, by the words of an RFC 7512 URI."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from parsec_keys._pyca import PSA_CURVES
+from parsec_keys.errors import KeyNotFound, NotSupported
+from parsec_keys.psa.attributes import (
+    EccKeyPair,
+    KeyAttributes,
+    KeyPolicy,
+    RsaKeyPair,
+    UsageFlags,
+)
+from parsec_keys.service.providers import AdoptedKey
+from parsec_keys.service.providers.pkcs11._cryptoki import (
+    Attribute,
+    KeyType,
+    ObjectClass,
+    exceptions,
+)
+from parsec_keys.service.providers.pkcs11._keys import (
+    CURVES_BY_PARAMETERS,
+    point_of,
+    rsa_public_key,
+)
+from parsec_keys.service.providers.pkcs11._keys import find as template_of
+from parsec_keys.service.providers.pkcs11._token import PooledSession
+
+_USAGE: Final = {
+    Attribute.SIGN: UsageFlags.SIGN_HASH | UsageFlags.SIGN_MESSAGE,
+    Attribute.DECRYPT: UsageFlags.DECRYPT,
+    Attribute.DERIVE: UsageFlags.DERIVE,
+}
+_PUBLIC_USAGE: Final = UsageFlags.VERIFY_HASH | UsageFlags.VERIFY_MESSAGE
+
+
+def find(pooled: PooledSession, reference: str) -> AdoptedKey:
+    """The key of ``object=LABEL;id=%01``: one private key, with its public half.
+
+    Raises:
+        KeyNotFound: none matches, or several do.
+        NotSupported: of a kind that no key class of ours is.
+    """
+    key_id = _key_id(reference)
+    keys = pooled.objects(ObjectClass.PRIVATE_KEY, template_of(key_id))
+    if len(keys) != 1:
+        raise KeyNotFound(
+            f"{len(keys)} private keys on the token match '{reference}', where one is "
+            "wanted: name it by object= and id="
+        )
+    key = keys[0]
+    usage = _PUBLIC_USAGE
+    for attribute, flags in _USAGE.items():
+        if _read(key, attribute):
+            usage |= flags
+    key_type = key[Attribute.KEY_TYPE]
+    if key_type == KeyType.RSA:
+        public_key = rsa_public_key(key)
+        bits = int.from_bytes(key[Attribute.MODULUS], "big").bit_length()
+        rsa_attributes = KeyAttributes(RsaKeyPair(), bits, KeyPolicy(usage))
+        return AdoptedKey(key_id, public_key, rsa_attributes)
+    if key_type != KeyType.EC:
+        raise NotSupported(f"the key of '{reference}' is neither RSA nor EC")
+    name = CURVES_BY_PARAMETERS.get(bytes(key[Attribute.EC_PARAMS]))
+    if name is None:
+        raise NotSupported(f"the key of '{reference}' is on a curve pyca has not")
+    family, bits = PSA_CURVES[name]
+    attributes = KeyAttributes(EccKeyPair(family), bits, KeyPolicy(usage))
+    return AdoptedKey(key_id, _point(pooled, key, bits, reference), attributes)
+
+
+def _key_id(reference: str) -> bytes:
+    names: dict[str, str] = {}
+    for part in reference.split(";"):
+        noun, _, value = part.partition("=")
+        if noun == "id":
+            names["id"] = unquote_to_bytes(value).hex()
+        elif noun == "object":
+            names["label"] = unquote_to_bytes(value).decode()
+    return json.dumps(names, sort_keys=True).encode()
+
+
+def _point(pooled: PooledSession, key: Any, bits: int, reference: str) -> bytes:
+    """The public point: of the key itself, its public object, or its certificate."""
+    point = _read(key, Attribute.EC_POINT)
+    if point:
+        return point_of(bytes(point), bits)
+    by_id = {Attribute.ID: bytes(key[Attribute.ID])}
+    for public in pooled.objects(ObjectClass.PUBLIC_KEY, by_id):
+        return point_of(bytes(public[Attribute.EC_POINT]), bits)
+    for found in pooled.objects(ObjectClass.CERTIFICATE, by_id):
+        certificate = x509.load_der_x509_certificate(bytes(found[Attribute.VALUE]))
+        public_key = certificate.public_key()
+        if isinstance(public_key, ec.EllipticCurvePublicKey):
+            return public_key.public_bytes(
+                serialization.Encoding.X962,
+                serialization.PublicFormat.UncompressedPoint,
+            )
+    raise KeyNotFound(
+        f"the token has no public key and no certificate beside '{reference}': put "
+        "its certificate there, with the same CKA_ID"
+    )
+
+
+def _read(key: Any, attribute: Attribute) -> Any:
+    try:
+        return key[attribute]
+    except (exceptions.AttributeTypeInvalid, exceptions.AttributeSensitive):
+        return None

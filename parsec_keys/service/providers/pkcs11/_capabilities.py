@@ -1,0 +1,71 @@
+"""What one token can do: its mechanisms and their key sizes, asked once."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from parsec_keys.errors import NotSupported
+from parsec_keys.psa.algorithms import Hash
+from parsec_keys.psa.attributes import EccKeyPair, KeyAttributes, RsaKeyPair
+from parsec_keys.service.key_formats import curve_of
+from parsec_keys.service.providers.pkcs11._cryptoki import (
+    PSS_HASHES,
+    Mechanism,
+    exceptions,
+)
+
+_RSA: Final = (Mechanism.RSA_PKCS_KEY_PAIR_GEN, Mechanism.RSA_X_509, Mechanism.RSA_PKCS)
+_EC: Final = (Mechanism.EC_KEY_PAIR_GEN, Mechanism.ECDSA)
+
+
+class Capabilities:
+    """A token's mechanisms, and which parameters it turned out not to take."""
+
+    def __init__(self, slot: Any) -> None:
+        self.mechanisms = frozenset(slot.get_mechanisms())
+        self._slot = slot
+        self._refused_pss: set[tuple[Hash, Hash, int]] = set()
+
+    def check_key(self, attributes: KeyAttributes) -> None:
+        """Pass if the token's mechanisms take keys of this type and size.
+
+        Raises:
+            NotSupported: they do not.
+        """
+        if isinstance(attributes.type, RsaKeyPair):
+            self._check_size(_RSA, attributes)
+        elif isinstance(attributes.type, EccKeyPair):
+            curve_of(attributes)
+            self._check_size(_EC, attributes)
+        else:
+            raise NotSupported(f"a token keeps no {attributes.type} for us")
+
+    def may_have_pss(self, parameters: tuple[Hash, Hash, int]) -> bool:
+        """Whether CKM_RSA_PKCS_PSS is worth a try with these parameters.
+
+        Some tokens have it and do not list it, so that the list is not asked.
+        """
+        hash_, mgf_hash, _ = parameters
+        known = hash_ in PSS_HASHES and mgf_hash in PSS_HASHES
+        return known and parameters not in self._refused_pss
+
+    def lacks_pss(self, parameters: tuple[Hash, Hash, int]) -> None:
+        """Remember that the token does not do these."""
+        self._refused_pss.add(parameters)
+
+    def _check_size(
+        self, mechanisms: tuple[Mechanism, ...], attributes: KeyAttributes
+    ) -> None:
+        there = [each for each in mechanisms if each in self.mechanisms]
+        if not there:
+            raise NotSupported(f"the token has no mechanism for an {attributes.type}")
+        try:
+            info = self._slot.get_mechanism_info(there[0])
+        except exceptions.PKCS11Error:
+            return  # It will say so itself when it is asked for a key.
+        low, high = int(info.min_key_length), int(info.max_key_length)
+        if high and not low <= attributes.bits <= high:
+            raise NotSupported(
+                f"the token makes {attributes.type}s of {low} to {high} bits, not of "
+                f"{attributes.bits}"
+            )

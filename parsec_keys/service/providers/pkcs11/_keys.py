@@ -1,0 +1,255 @@
+"""A token's keys: templates, generation, import, export, and how they are found again.
+
+A key of ours is a pair of objects whose CKA_ID is its uid. A key that was there before
+is found by the label and id that named it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from parsec_keys.errors import NotSupported, ProviderFailure
+from parsec_keys.psa.attributes import KeyAttributes, RsaKeyPair, UsageFlags
+from parsec_keys.service.key_formats import (
+    curve_of,
+    decode_ecc_private_key,
+    decode_rsa_private_key,
+    encode_ecc_public_key,
+    encode_rsa_private_key,
+    encode_rsa_public_key,
+    scalar_length,
+)
+from parsec_keys.service.providers import CreatedKey
+from parsec_keys.service.providers.pkcs11._cryptoki import (
+    REFUSED_KEY,
+    Attribute,
+    KeyType,
+    Mechanism,
+    ObjectClass,
+    exceptions,
+)
+from parsec_keys.service.providers.pkcs11._token import PooledSession
+
+_LABEL: Final = "parsec-keys"
+_CURVE_OIDS: Final[dict[str, str]] = {
+    "secp192r1": "06082a8648ce3d030101",
+    "secp224r1": "06052b81040021",
+    "secp256r1": "06082a8648ce3d030107",
+    "secp384r1": "06052b81040022",
+    "secp521r1": "06052b81040023",
+    "secp256k1": "06052b8104000a",
+    "brainpoolP256r1": "06092b2403030208010107",
+    "brainpoolP384r1": "06092b240303020801010b",
+    "brainpoolP512r1": "06092b240303020801010d",
+}
+"""DER of the curves' object identifiers (RFC 5480, RFC 5639, SEC 2): CKA_EC_PARAMS."""
+CURVES_BY_PARAMETERS: Final = {
+    bytes.fromhex(der): name for name, der in _CURVE_OIDS.items()
+}
+
+
+def find(key_id: bytes) -> dict[Any, Any]:
+    """The template that finds a key: by CKA_ID, or by what named it before."""
+    if not key_id.startswith(b"{"):
+        return {Attribute.ID: key_id}
+    names = json.loads(key_id)
+    template: dict[Any, Any] = {}
+    if "id" in names:
+        template[Attribute.ID] = bytes.fromhex(names["id"])
+    if "label" in names:
+        template[Attribute.LABEL] = names["label"]
+    return template
+
+
+def generate(
+    pooled: PooledSession, uid: bytes, attributes: KeyAttributes, exponent: int
+) -> CreatedKey:
+    """Make a pair on the token (C_GenerateKeyPair).
+
+    Raises:
+        NotSupported: the token has no such curve or size.
+    """
+    public, private = _templates(uid, attributes)
+    session = pooled.session
+    try:
+        if isinstance(attributes.type, RsaKeyPair):
+            public[Attribute.PUBLIC_EXPONENT] = _unsigned(exponent)
+            made = session.generate_keypair(
+                KeyType.RSA,
+                attributes.bits,
+                store=True,
+                public_template=public,
+                private_template=private,
+            )
+            return CreatedKey(uid, rsa_public_key(made[0]))
+        parameters = {Attribute.EC_PARAMS: _parameters(attributes)}
+        domain = session.create_domain_parameters(KeyType.EC, parameters, local=True)
+        made = domain.generate_keypair(
+            mechanism=Mechanism.EC_KEY_PAIR_GEN,
+            store=True,
+            public_template=public,
+            private_template=private,
+        )
+        point = bytes(made[0][Attribute.EC_POINT])
+        return CreatedKey(uid, point_of(point, attributes.bits))
+    except REFUSED_KEY as e:
+        raise _refused(attributes, e) from e
+
+
+def import_key(
+    pooled: PooledSession, uid: bytes, attributes: KeyAttributes, data: bytes
+) -> CreatedKey:
+    """Put a pair onto the token (C_CreateObject).
+
+    Raises:
+        NotSupported: the token has no such curve or size, or takes no keys.
+    """
+    public, private = _templates(uid, attributes)
+    if isinstance(attributes.type, RsaKeyPair):
+        rsa_numbers = decode_rsa_private_key(data)
+        n, e = rsa_numbers.public_numbers.n, rsa_numbers.public_numbers.e
+        private.update(_rsa_values(rsa_numbers))
+        public.update({Attribute.MODULUS: _unsigned(n)})
+        public.update({Attribute.PUBLIC_EXPONENT: _unsigned(e)})
+        key_type, public_key = KeyType.RSA, encode_rsa_public_key(n, e)
+    else:
+        numbers = decode_ecc_private_key(data, curve_of(attributes)).public_numbers
+        public_key = encode_ecc_public_key(numbers.x, numbers.y, attributes.bits)
+        parameters = {Attribute.EC_PARAMS: _parameters(attributes)}
+        private.update({**parameters, Attribute.VALUE: data})
+        public.update({**parameters, Attribute.EC_POINT: octet_string(public_key)})
+        key_type = KeyType.EC
+    both = {Attribute.KEY_TYPE: key_type, Attribute.TOKEN: True}
+    classes = (ObjectClass.PUBLIC_KEY, public), (ObjectClass.PRIVATE_KEY, private)
+    try:
+        for class_, template in classes:
+            pooled.session.create_object({Attribute.CLASS: class_, **both, **template})
+    except REFUSED_KEY as e:
+        raise _refused(attributes, e) from e
+    return CreatedKey(uid, public_key)
+
+
+def destroy(pooled: PooledSession, uid: bytes) -> None:
+    """Remove both objects of a pair; what is not there is no error."""
+    for class_ in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
+        for found in pooled.objects(class_, {Attribute.ID: uid}):
+            found.destroy()
+
+
+def export(key: Any, attributes: KeyAttributes) -> bytes:
+    """The private key of an object, in PSA's format.
+
+    Raises:
+        ProviderFailure: the token does not give it out.
+    """
+    try:
+        if not isinstance(attributes.type, RsaKeyPair):
+            value = int.from_bytes(key[Attribute.VALUE], "big")
+            return value.to_bytes(scalar_length(curve_of(attributes)), "big")
+        values = [int.from_bytes(key[name], "big") for name in _RSA_PRIVATE]
+        p, q, d, dmp1, dmq1, iqmp, n, e = values
+    except (exceptions.AttributeSensitive, exceptions.AttributeTypeInvalid) as error:
+        raise ProviderFailure(
+            "the token keeps the key to itself, although its policy lets it out"
+        ) from error
+    public = rsa.RSAPublicNumbers(e, n)
+    return encode_rsa_private_key(
+        rsa.RSAPrivateNumbers(p, q, d, dmp1, dmq1, iqmp, public)
+    )
+
+
+def point_of(value: bytes, bits: int) -> bytes:
+    """An uncompressed point, from CKA_EC_POINT with or without its OCTET STRING.
+
+    Raises:
+        NotSupported: something else, such as a compressed point.
+    """
+    length = 1 + 2 * ((bits + 7) // 8)
+    point = value[-length:]
+    if point[:1] == b"\x04" and value in (point, octet_string(point)):
+        return point
+    raise NotSupported("the token's public key is not an uncompressed point")
+
+
+def octet_string(data: bytes) -> bytes:
+    """DER of an OCTET STRING shorter than 256 bytes."""
+    long_form = b"\x81" if len(data) > 127 else b""
+    return b"\x04" + long_form + bytes([len(data)]) + data
+
+
+_RSA_PRIVATE: Final = (
+    Attribute.PRIME_1,
+    Attribute.PRIME_2,
+    Attribute.PRIVATE_EXPONENT,
+    Attribute.EXPONENT_1,
+    Attribute.EXPONENT_2,
+    Attribute.COEFFICIENT,
+    Attribute.MODULUS,
+    Attribute.PUBLIC_EXPONENT,
+)
+
+
+def _rsa_values(numbers: rsa.RSAPrivateNumbers) -> dict[Any, bytes]:
+    public = numbers.public_numbers
+    values = (
+        *(numbers.p, numbers.q, numbers.d, numbers.dmp1, numbers.dmq1, numbers.iqmp),
+        *(public.n, public.e),
+    )
+    return {
+        name: _unsigned(value) for name, value in zip(_RSA_PRIVATE, values, strict=True)
+    }
+
+
+def rsa_public_key(key: Any) -> bytes:
+    """PSA's public key of an RSA object, private or public."""
+    modulus = int.from_bytes(key[Attribute.MODULUS], "big")
+    return encode_rsa_public_key(
+        modulus, int.from_bytes(key[Attribute.PUBLIC_EXPONENT], "big")
+    )
+
+
+def _templates(
+    uid: bytes, attributes: KeyAttributes
+) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    usage = attributes.policy.usage
+    is_rsa = isinstance(attributes.type, RsaKeyPair)
+    exportable = bool(usage & UsageFlags.EXPORT)
+    names = {Attribute.ID: uid, Attribute.LABEL: _LABEL}
+    # The policy is checked before a token is asked, and decryption and implicit
+    # rejection need the bare operation: what PKCS#11 could narrow is left wide.
+    private = {
+        **names,
+        Attribute.PRIVATE: True,
+        Attribute.SENSITIVE: not exportable,
+        Attribute.EXTRACTABLE: exportable,
+        Attribute.SIGN: True,
+        Attribute.DECRYPT: is_rsa,
+        Attribute.UNWRAP: False,
+        Attribute.DERIVE: not is_rsa,
+    }
+    public = {
+        **names,
+        Attribute.VERIFY: True,
+        Attribute.ENCRYPT: is_rsa,
+        Attribute.WRAP: False,
+    }
+    return public, private
+
+
+def _parameters(attributes: KeyAttributes) -> bytes:
+    curve: ec.EllipticCurve = curve_of(attributes)
+    return bytes.fromhex(_CURVE_OIDS[curve.name])
+
+
+def _refused(attributes: KeyAttributes, error: Exception) -> NotSupported:
+    return NotSupported(
+        f"the token takes no {attributes.type} of {attributes.bits} bits "
+        f"({type(error).__name__})"
+    )
+
+
+def _unsigned(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")
