@@ -7,9 +7,9 @@ import weakref
 from typing import TYPE_CHECKING, Final
 
 from parsec_keys._fork import ForkSafeLock
-from parsec_keys.errors import KeyNotFound, NotSupported
+from parsec_keys.errors import NotSupported
 from parsec_keys.keystore import KeyStore, PrivateKey, key_object
-from parsec_keys.psa.operations import GetKeyAttributes, PsaExportPublicKey
+from parsec_keys.psa.operations import GetKeyAttributes, ListKeys, PsaExportPublicKey
 
 if TYPE_CHECKING:
     from parsec_keys.engine import Engine
@@ -113,10 +113,8 @@ def _load_adopted(parsed: AdoptedKeyUri) -> PrivateKey:
 
         service = _services[parsed.engine_url] = Service(parsed.config)
     name = parsed.reference
-    try:
-        info = service.execute(GetKeyAttributes(name))
-    except KeyNotFound:
+    if all(info.name != name for info in service.execute(ListKeys())):
         service.adopt(name, parsed.reference)
-        info = service.execute(GetKeyAttributes(name))
+    info = service.execute(GetKeyAttributes(name))
     data = service.execute(PsaExportPublicKey(name))
     return key_object(service, info, data, parsed.uri)

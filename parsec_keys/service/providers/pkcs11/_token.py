@@ -85,6 +85,7 @@ class Token:
         self._config = config
         self.module = _module.load(config.library_path)
         self._closed = False
+        self._read_only = False
         self._open()
 
     @property
@@ -177,7 +178,7 @@ class Token:
         asked = f"opening the token of '{self._config.name}'"
         try:
             self._token = _find(self._config, self.module.library)
-            self._read_only: bool = bool(self._token.flags & TokenFlag.WRITE_PROTECTED)
+            self._read_only = bool(self._token.flags & TokenFlag.WRITE_PROTECTED)
             self._login(asked)
         except exceptions.PKCS11Error as e:
             raise translated(e, asked) from e

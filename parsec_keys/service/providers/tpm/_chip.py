@@ -205,11 +205,19 @@ class Chip:
             if saved is not None:
                 handle = self._esapi.context_load(saved)
             else:
-                created = self._esapi.create_primary(None, "ecc")
-                handle = created[0]
+                handle = self._create_primary()
             self._loaded[_PRIMARY] = handle
         self._loaded.move_to_end(_PRIMARY)
         return handle
+
+    def _create_primary(self) -> Any:
+        try:
+            created = self._esapi.create_primary(None, _tss.ECC_PRIMARY)
+        except _tss.TSS2_Exception as e:
+            if _tss.code(e) not in _tss.NO_SUCH_KEY_TYPE:
+                raise
+            created = self._esapi.create_primary(None, _tss.RSA_PRIMARY)
+        return created[0]
 
     def _name_of(self, handle: Any) -> bytes:
         name = self._esapi.tr_get_name(handle)

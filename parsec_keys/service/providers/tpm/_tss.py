@@ -121,6 +121,21 @@ AES_128_CFB: Final = TPMT_SYM_DEF(
     mode=TPMU_SYM_MODE(sym=TPM2_ALG.CFB),
 )
 
+# The storage primary of TSS2 PRIVATE KEY files, so that those load under it too: P-256
+# where the TPM has it, because RSA primaries take hardware minutes to find.
+_PRIMARY: Final = (
+    TPMA_OBJECT.USERWITHAUTH
+    | TPMA_OBJECT.RESTRICTED
+    | TPMA_OBJECT.DECRYPT
+    | TPMA_OBJECT.NODA
+    | TPMA_OBJECT.FIXEDTPM
+    | TPMA_OBJECT.FIXEDPARENT
+    | TPMA_OBJECT.SENSITIVEDATAORIGIN
+)
+ECC_PRIMARY: Final = TPM2B_PUBLIC.parse("ecc256:aes128cfb", objectAttributes=_PRIMARY)
+RSA_PRIMARY: Final = TPM2B_PUBLIC.parse("rsa2048:aes128cfb", objectAttributes=_PRIMARY)
+NO_SUCH_KEY_TYPE: Final = frozenset({TPM2_RC.TYPE, TPM2_RC.CURVE})
+
 # A response code's upper bytes name the layer; 0 is the TPM itself, and 9 a TPM's
 # answer passed on by a resource manager (TSS 2.0 Overview, section 4.1.5).
 _LAYERS_OF_THE_TPM: Final = frozenset({0, 9})
