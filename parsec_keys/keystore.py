@@ -172,6 +172,23 @@ class KeyStore:
         """The store's providers, the default one first."""
         return self._engine.execute(ListProviders())
 
+    def supports(
+        self, attributes: KeyAttributes, *, provider: str | None = None
+    ) -> bool:
+        """Whether a provider can make a key of these attributes.
+
+        Args:
+            provider: the provider's name; the store's first one without it.
+        """
+        from parsec_keys.psa.operations.service import CanDoCrypto, CheckType
+
+        asked = CanDoCrypto(CheckType.GENERATE, attributes)
+        try:
+            self._engine.execute(asked, provider=provider)
+        except errors.NotSupported:
+            return False
+        return True
+
     def close(self) -> None:
         """Release the hardware. A second call does nothing."""
         self._closed = True

@@ -1,0 +1,134 @@
+"""Commands by which keys come and go."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+import parsec_keys
+from parsec_keys.cli.options import curve_named, policy_options
+from parsec_keys.cli.output import spinner, words, write_bytes
+from parsec_keys.errors import InvalidArgument
+
+_PUBLIC_FORMATS = {
+    "pem": (
+        serialization.Encoding.PEM,
+        serialization.PublicFormat.SubjectPublicKeyInfo,
+    ),
+    "der": (
+        serialization.Encoding.DER,
+        serialization.PublicFormat.SubjectPublicKeyInfo,
+    ),
+    "ssh": (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH),
+    "pkcs1": (serialization.Encoding.PEM, serialization.PublicFormat.PKCS1),
+}
+
+
+@click.command()
+@click.argument("name")
+@click.option("--type", "key_type", type=click.Choice(["ec", "rsa"]), default="ec")
+@click.option("--bits", default=2048, show_default=True, help="Of an RSA key.")
+@click.option("--curve", default="P-256", show_default=True, help="Of an EC key.")
+@policy_options
+@click.pass_obj
+def generate(
+    store: str | None, /, name: str, key_type: str, bits: int, curve: str, **policy: Any
+) -> None:
+    """Make a key named NAME inside a provider, and print its URI."""
+    chosen = curve_named(curve)
+    with parsec_keys.open_store(store) as keys, spinner(f"making '{name}'"):
+        key: parsec_keys.rsa.RSAPrivateKey | parsec_keys.ec.EllipticCurvePrivateKey
+        if key_type == "rsa":
+            key = keys.generate_rsa(name, bits, **policy)
+        else:
+            key = keys.generate_ec(name, chosen, **policy)
+    words(f"made key '{name}' in provider '{key.provider}'")
+    click.echo(key.uri)
+
+
+@click.command("import")
+@click.argument("name")
+@click.argument("file", type=click.File("rb"))
+@click.option(
+    "--passphrase-file",
+    type=click.File("rb"),
+    help="Its first line opens an encrypted FILE; without it, it is asked for.",
+)
+@policy_options
+@click.pass_obj
+def import_key(
+    store: str | None, /, name: str, file: Any, passphrase_file: Any, **policy: Any
+) -> None:
+    """Put the private key in FILE (PEM or DER, - for stdin) into a provider."""
+    key = _private_key(file.read(), passphrase_file)
+    with parsec_keys.open_store(store) as keys:
+        imported = keys.import_key(name, key, **policy)
+    words(
+        f"imported key '{name}' into provider '{imported.provider}'; FILE is as it was"
+    )
+    click.echo(imported.uri)
+
+
+@click.command("export-public")
+@click.argument("name")
+@click.option(
+    "--format", "format_name", type=click.Choice(list(_PUBLIC_FORMATS)), default="pem"
+)
+@click.option("-o", "--output", metavar="FILE", help="Instead of stdout.")
+@click.pass_obj
+def export_public(
+    store: str | None, name: str, format_name: str, output: str | None
+) -> None:
+    """Write the public half of a key."""
+    with parsec_keys.open_store(store) as keys:
+        public_key = keys.load(name).public_key()
+    try:
+        data = public_key.public_bytes(*_PUBLIC_FORMATS[format_name])
+    except (ValueError, UnsupportedAlgorithm) as e:
+        raise InvalidArgument(f"key '{name}' has no format {format_name}: {e}") from e
+    write_bytes(
+        data.rstrip(b"\n") + b"\n" if format_name == "ssh" else data, output, "raw"
+    )
+
+
+@click.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def delete(store: str | None, name: str, yes: bool) -> None:
+    """Destroy a key for ever."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("nobody is there to ask: give --yes")
+        click.confirm(f"destroy key '{name}' for ever?", abort=True, err=True)
+    with parsec_keys.open_store(store) as keys:
+        keys.delete(name)
+    words(f"key '{name}' is destroyed")
+
+
+def _private_key(data: bytes, passphrase_file: Any) -> Any:
+    load = serialization.load_der_private_key
+    if b"-----BEGIN" in data:
+        load = serialization.load_pem_private_key
+    passphrase = None
+    if passphrase_file is not None:
+        passphrase = passphrase_file.read().partition(b"\n")[0]
+    try:
+        return load(data, passphrase)
+    except TypeError:
+        # It is encrypted and there is no passphrase, or the other way round.
+        if passphrase is not None:
+            return load(data, None)
+    except (ValueError, UnsupportedAlgorithm):
+        raise InvalidArgument(
+            "FILE is no private key that cryptography reads, or its passphrase is wrong"
+        ) from None
+    asked = click.prompt("passphrase", hide_input=True, err=True)
+    try:
+        return load(data, asked.encode())
+    except ValueError:
+        raise InvalidArgument("the passphrase does not open FILE") from None

@@ -1,0 +1,61 @@
+"""What commands write with: results on stdout, words on stderr, a spinner, tables."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+ENCODINGS: Final = ("raw", "base64", "hex")
+
+
+def words(text: str) -> None:
+    """Say something to whoever watches."""
+    click.echo(text, err=True)
+
+
+def as_json(value: object) -> None:
+    """Write a JSON document to stdout."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def rows(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Write a table: drawn on a terminal, else a line with tabs for each row."""
+    if not sys.stdout.isatty():
+        for row in cells:
+            click.echo("\t".join(row))
+        return
+    table = Table(*titles)
+    for row in cells:
+        table.add_row(*row)
+    Console().print(table)
+
+
+@contextlib.contextmanager
+def spinner(text: str) -> Iterator[None]:
+    """Turn a spinner on the terminal while something takes its time."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(text):
+        yield
+
+
+def write_bytes(data: bytes, path: str | None, encoding: str | None) -> None:
+    """Write a result to a file, or to stdout; a terminal gets base64."""
+    if path is None and encoding is None and sys.stdout.isatty():
+        encoding = "base64"
+    if encoding == "base64":
+        data = base64.b64encode(data) + b"\n"
+    elif encoding == "hex":
+        data = data.hex().encode() + b"\n"
+    with click.open_file(path or "-", "wb") as file:
+        file.write(data)
