@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -20,6 +20,7 @@ from parsec_keys._fork import ForkSafeLock
 from parsec_keys.errors import ProviderFailure, ServiceUnavailable
 from parsec_keys.service.config import TpmConfig
 from parsec_keys.service.providers.tpm import _tss
+from parsec_keys.service.providers.tpm._tenancy import SoleTenancy, Tenancy
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -66,7 +67,10 @@ class Chip:
         self._closed = False
         self._esapi: Any = None
         self._session: Any = None
-        self._open()
+        self._tenancy: Tenancy | SoleTenancy = SoleTenancy()
+        self._process = 0
+        self._primary_name = b""
+        self.run(f"opening the TPM '{config.tcti}'", lambda esapi: None)
 
     @property
     def primary_name(self) -> bytes:
@@ -114,11 +118,16 @@ class Chip:
 
     def forget(self, uid: bytes) -> None:
         """Take a key out of the TPM, if it is there."""
-        with self._one_command:
+
+        def flush(esapi: Any) -> None:
             self._saved.pop(uid, None)
             handle = self._loaded.pop(uid, None)
-            if handle is not None and self._process == os.getpid():
+            if handle is not None:
                 self._flush(handle)
+                self._note()
+
+        if not self._closed:
+            self.run("removing a key", flush)
 
     def close(self) -> None:
         """Flush all that is ours and let the TPM go. A second call does nothing."""
@@ -126,34 +135,49 @@ class Chip:
             if self._closed:
                 return
             self._closed = True
-            if self._process != os.getpid():
-                _abandoned.append((self._esapi, self._saved))
+            if self._process != os.getpid() or self._esapi is None:
+                _abandoned.append((self._esapi, self._saved, self._tenancy))
                 return
-            if self._esapi is not None:
+            with self._tenancy.turn() as left:
+                if left is not None:
+                    self._move_in(left)
                 for handle in [*self._loaded.values(), self._session]:
                     self._flush(handle)
-                self._let_go()
+                self._tenancy.note(())
+            self._let_go()
+            self._tenancy.close()
 
     def _guarded(self, asked: str, command: Callable[[], T]) -> T:
         with self._one_command:
             if self._closed:
                 raise ServiceUnavailable("this key store is closed: open it again")
             if self._process != os.getpid():
-                _abandoned.append((self._esapi, self._saved))
-                self._esapi = None
-            if self._esapi is None:
-                self._open()
-            try:
-                return self._persistent(command)
-            except _tss.TSS2_Exception as e:
-                if not _tss.is_stale(e):
+                self._start_in_this_process()
+            with self._tenancy.turn() as left:
+                try:
+                    if self._esapi is None:
+                        self._esapi = connect(self._config.tcti)
+                        self._move_in(left or ())
+                        self._greet()
+                    elif left is not None:
+                        self._move_in(left)
+                    return self._resumed(asked, command)
+                except _tss.TSS2_Exception as e:
                     raise _tss.translated(e, asked) from e
-                logger.info("the TPM has restarted: loading keys again")
-            try:
-                self._reopen()
-                return self._persistent(command)
-            except _tss.TSS2_Exception as e:
-                raise _tss.translated(e, asked) from e
+
+    def _resumed(self, asked: str, command: Callable[[], T]) -> T:
+        """Run a command, once more with everything anew if the TPM had restarted."""
+        try:
+            return self._persistent(command)
+        except _tss.TSS2_Exception as e:
+            if not _tss.is_stale(e):
+                raise
+        logger.info("%s: the TPM has restarted; loading keys again", asked)
+        self._let_go()
+        self._esapi = connect(self._config.tcti)
+        self._move_in(())
+        self._greet()
+        return self._persistent(command)
 
     def _persistent(self, command: Callable[[], T]) -> T:
         """Run a command again while the TPM asks for that, or for a free slot."""
@@ -169,34 +193,47 @@ class Chip:
             time.sleep(0.005 * 2**attempt)
         return command()
 
-    def _open(self) -> None:
-        self._process = os.getpid()
+    def _start_in_this_process(self) -> None:
+        # A parent's context is never closed here: it would talk over its line.
+        _abandoned.append((self._esapi, self._saved, self._tenancy))
+        self._esapi, self._session = None, None
         self._loaded, self._saved = OrderedDict(), {}
-        self._session = None
-        self._esapi = connect(self._config.tcti)
-        try:
-            auth = self._config.owner_hierarchy_auth
-            self._esapi.tr_set_auth(_tss.ESYS_TR.OWNER, auth)
-            self._primary_name = self._name_of(self._primary())
-        except _tss.TSS2_Exception as e:
-            self._let_go()
-            asked = f"opening the TPM '{self._config.tcti}'"
-            raise _tss.translated(e, asked) from e
+        self._process = os.getpid()
+        shared = self._config.tcti.startswith(_LOCAL_TCTIS)
+        self._tenancy = Tenancy(self._config.tcti) if shared else SoleTenancy()
 
-    def _let_go(self) -> None:
-        # A context that is not there stands for one that must be opened first.
-        self._esapi.close()
-        self._esapi = None
+    def _move_in(self, left: Iterable[int]) -> None:
+        """Start with nothing loaded, after flushing what a former tenant left."""
+        for handle in self._loaded.values():
+            self._esapi.tr_close(handle)
+        if self._session is not None:
+            self._esapi.tr_close(self._session)
+        self._loaded, self._session = OrderedDict(), None
+        for tpm_handle in left:
+            _tss.flush_raw(self._esapi, tpm_handle)
 
-    def _reopen(self) -> None:
-        before = self._primary_name
-        self._let_go()
-        self._open()
-        if self._primary_name != before:
+    def _greet(self) -> None:
+        """Authorise with the owner, and see whether this is the TPM of before."""
+        self._saved = {}
+        self._esapi.tr_set_auth(_tss.ESYS_TR.OWNER, self._config.owner_hierarchy_auth)
+        name = self._persistent(lambda: self._name_of(self._primary()))
+        if self._primary_name not in (b"", name):
             raise ProviderFailure(
                 "the TPM was cleared, or is another one, since this store was opened: "
                 "its keys are lost; restore them from where they were imported"
             )
+        self._primary_name = name
+
+    def _let_go(self) -> None:
+        # A context that is not there stands for one that must be opened first.
+        self._esapi.close()
+        self._esapi, self._loaded, self._session = None, OrderedDict(), None
+
+    def _note(self) -> None:
+        handles = [*self._loaded.values()]
+        if self._session is not None:
+            handles.append(self._session)
+        self._tenancy.note(self._esapi.tr_get_tpm_handle(each) for each in handles)
 
     def _primary(self) -> Any:
         handle = self._loaded.get(_PRIMARY)
@@ -207,6 +244,7 @@ class Chip:
             else:
                 handle = self._create_primary()
             self._loaded[_PRIMARY] = handle
+            self._note()
         self._loaded.move_to_end(_PRIMARY)
         return handle
 
@@ -241,6 +279,7 @@ class Chip:
         else:
             handle = self._load(key)
         self._loaded[uid] = handle
+        self._note()
         self._esapi.tr_set_auth(handle, key.auth)
         return handle
 
@@ -261,6 +300,7 @@ class Chip:
                 symmetric=_tss.AES_128_CFB,
                 auth_hash=_tss.TPM2_ALG.SHA256,
             )
+            self._note()
         wanted = _ENCRYPTED if secret else _PLAIN
         self._esapi.trsess_set_attributes(self._session, wanted)
         return self._session

@@ -7,7 +7,8 @@ tpm2-pytss gives out through a temporary is memory that is free already.
 from __future__ import annotations
 
 import os
-from typing import Final
+import struct
+from typing import Any, Final
 
 # The C libraries write every error to stderr by themselves; our sentence is enough.
 os.environ.setdefault("TSS2_LOG", "all+NONE")
@@ -167,6 +168,17 @@ def code(error: TSS2_Exception) -> int:
     if whole >> 16 not in _LAYERS_OF_THE_TPM:
         return -1
     return int(error.error) & 0xFFFF
+
+
+def flush_raw(esapi: Any, tpm_handle: int) -> None:
+    """TPM2_FlushContext of a handle that this context does not know.
+
+    What is not there any more is no error (TPM 2.0 part 3, section 28.4).
+    """
+    command = struct.pack(">HIII", int(TPM2_ST.NO_SESSIONS), 14, 0x165, tpm_handle)
+    tcti = esapi.tcti
+    tcti.transmit(command)
+    tcti.receive()
 
 
 def is_stale(error: TSS2_Exception) -> bool:

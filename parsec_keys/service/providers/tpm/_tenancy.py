@@ -1,0 +1,96 @@
+"""Whose objects are in a TPM that has no resource manager.
+
+A resource manager gives every process a TPM of its own. Without one, the processes and
+stores of a user share three slots, and an idle one would starve the others. So one of
+them at a time is the *tenant*: whoever comes next flushes what the tenant left, and the
+tenant finds out by reading here that its objects are gone. A killed process leaves
+nothing for longer than that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from parsec_keys.errors import ServiceUnavailable, StorageFailure
+from parsec_keys.service.owned_files import own_directory
+
+_ID_LENGTH: Final = 8
+_MOST_BYTES: Final = 1024
+
+
+class Tenancy:
+    """One store's place among those that share a TPM. Made anew after a fork."""
+
+    def __init__(self, tcti: str) -> None:
+        """Take part in sharing the TPM of a TCTI.
+
+        Raises:
+            ServiceUnavailable: the file by which it is shared cannot be used.
+        """
+        folder = Path(tempfile.gettempdir()) / f"parsec-keys-{os.geteuid()}"
+        name = hashlib.sha256(tcti.encode()).hexdigest()[:16]
+        try:
+            own_directory(folder)
+            self._file = os.open(
+                folder / f"tpm-{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+        except (OSError, StorageFailure) as e:
+            raise ServiceUnavailable(
+                f"the TPM '{tcti}' cannot be shared through {folder} ({e}): remove "
+                "that folder, or use a resource manager, as device:/dev/tpmrm0"
+            ) from e
+        self._id = os.urandom(_ID_LENGTH)
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[tuple[int, ...] | None]:
+        """Use the TPM while nobody else does.
+
+        Gives ``None`` to the tenant, and to anybody else the TPM handles to flush,
+        which makes it the tenant.
+        """
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            content = os.pread(self._file, _MOST_BYTES, 0)
+            if content[:_ID_LENGTH] == self._id:
+                yield None
+            else:
+                handles = content[_ID_LENGTH:]
+                count = len(handles) // 4
+                left = struct.unpack(f">{count}I", handles[: 4 * count])
+                self.note(())
+                yield left
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def note(self, handles: Iterable[int]) -> None:
+        """Write down the TPM handles of all that is ours in the TPM."""
+        listed = list(handles)
+        content = self._id + struct.pack(f">{len(listed)}I", *listed)
+        os.pwrite(self._file, content, 0)
+        os.ftruncate(self._file, len(content))
+
+    def close(self) -> None:
+        """Take no part any more."""
+        os.close(self._file)
+
+
+class SoleTenancy:
+    """The place of a store whose TPM has a resource manager: always its own."""
+
+    def turn(self) -> contextlib.AbstractContextManager[tuple[int, ...] | None]:
+        """Use the TPM."""
+        return contextlib.nullcontext()
+
+    def note(self, handles: Iterable[int]) -> None:
+        """Nobody asks."""
+
+    def close(self) -> None:
+        """Nothing was opened."""
