@@ -1,0 +1,116 @@
+"""Emulators for the whole run, and a store of each provider."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.backends.openssl import backend
+
+import parsec_keys
+from parsec_keys.emulators import SoftHsm, Swtpm
+from parsec_keys.errors import Error
+from tests.want import missing
+
+PROVIDERS = ("software", "tpm", "pkcs11")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--provider",
+        action="append",
+        choices=PROVIDERS,
+        help="run the contract tests on this provider only",
+    )
+
+
+def pytest_report_header() -> list[str]:
+    return [
+        f"parsec-keys {parsec_keys.__version__}, "
+        f"cryptography on {backend.openssl_version_text()}, "
+        f"ssl on {ssl.OPENSSL_VERSION}"
+    ]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "provider" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--provider") or PROVIDERS
+        metafunc.parametrize("provider", chosen, scope="session")
+
+
+@pytest.fixture(scope="session")
+def swtpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swtpm]:
+    try:
+        emulator = Swtpm(tmp_path_factory.mktemp("swtpm"))
+    except Error as e:
+        missing("tpm", str(e))
+    with emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def softhsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
+    try:
+        return SoftHsm(tmp_path_factory.mktemp("softhsm"))
+    except Error as e:
+        missing("pkcs11", str(e))
+
+
+@pytest.fixture(scope="session")
+def new_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    """A function from a provider to the URL of a new, empty store of it."""
+    tokens: list[str] = []
+
+    def make(provider: str) -> str:
+        folder: Path = tmp_path_factory.mktemp("store")
+        if provider == "software":
+            return f"software:{folder}"
+        if provider == "tpm":
+            swtpm: Swtpm = request.getfixturevalue("swtpm")
+            return f"tpm:{swtpm.tcti}?store={folder}"
+        softhsm: SoftHsm = request.getfixturevalue("softhsm")
+        if not tokens:
+            tokens.append(softhsm.add_token("shared").partition("&store=")[0])
+        return f"{tokens[0]}&store={folder}"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def _shared_stores() -> Iterator[dict[str, parsec_keys.KeyStore]]:
+    stores: dict[str, parsec_keys.KeyStore] = {}
+    yield stores
+    for store in stores.values():
+        store.close()
+
+
+@pytest.fixture(scope="session")
+def shared_store(
+    provider: str,
+    new_url: Callable[[str], str],
+    _shared_stores: dict[str, parsec_keys.KeyStore],
+) -> parsec_keys.KeyStore:
+    """One store of a provider for all tests that only use keys."""
+    if provider not in _shared_stores:
+        _shared_stores[provider] = open_or_miss(provider, new_url(provider))
+    return _shared_stores[provider]
+
+
+@pytest.fixture
+def store(
+    provider: str, new_url: Callable[[str], str]
+) -> Iterator[parsec_keys.KeyStore]:
+    """An empty store of a provider, for a test that makes and deletes keys."""
+    with open_or_miss(provider, new_url(provider)) as opened:
+        yield opened
+
+
+def open_or_miss(provider: str, url: str) -> parsec_keys.KeyStore:
+    try:
+        return parsec_keys.open_store(url)
+    except parsec_keys.errors.NotSupported as e:
+        missing(provider, str(e))
