@@ -59,7 +59,7 @@ class Swtpm:
         if program is None:
             raise ServiceUnavailable("swtpm is not installed: run apt install swtpm")
         for _ in range(20):
-            port = self.port or _free_port_pair()
+            port = self.port or free_port_pair()
             self._process = subprocess.Popen(  # noqa: S603
                 [
                     *(program, "socket", "--tpm2"),
@@ -158,7 +158,10 @@ class SoftHsm:
         )
         if done.returncode:
             raise ServiceUnavailable(f"softhsm2-util failed: {done.stderr.strip()}")
-        store = self._directory / f"store-{label}"
+        return self.url(label, self._directory / f"store-{label}", pin)
+
+    def url(self, label: str, store: Path, pin: str = PIN) -> str:
+        """The URL of a store on a token that keeps its key info in a folder."""
         return (
             f"pkcs11:token={label}?module-path={self.module}&pin-value={pin}"
             f"&store={store}"
@@ -177,7 +180,7 @@ def softhsm_module() -> Path:
     raise ServiceUnavailable("SoftHSM is not installed: run apt install softhsm2")
 
 
-def _free_port_pair() -> int:
+def free_port_pair() -> int:
     """A port that is free, with a free one behind it: the TCTI expects the pair."""
     while True:
         with socket.socket() as first, socket.socket() as second:

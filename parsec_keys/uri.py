@@ -261,7 +261,7 @@ def _pkcs11_config(
         settings["pin-source"] = f"file:{source}"
     slot = attributes.get("slot-id")
     if slot is not None and not slot.isdecimal():
-        raise ConfigurationError(f"slot-id is a number, not '{slot}'")
+        raise ConfigurationError(f"slot-id is the number of a slot, not '{slot}'")
     config = Pkcs11Config(
         Path(settings["module-path"]),
         _text(attributes, "token"),
@@ -284,7 +284,9 @@ def _text(attributes: Mapping[str, str], noun: str) -> str | None:
     try:
         return unquote_to_bytes(value).decode()
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{noun}={value} is not UTF-8") from None
+        raise ConfigurationError(
+            f"{noun}={value} is not UTF-8: percent-encode the bytes of its UTF-8"
+        ) from None
 
 
 def _split_query(rest: str) -> tuple[str, dict[str, str]]:
@@ -302,7 +304,9 @@ def _pairs(text: str, separator: str, whole: str) -> dict[str, str]:
                 f"'{part}' in '{_without_secrets(whole)}' is not NAME=VALUE"
             )
         if noun in pairs:
-            raise ConfigurationError(f"'{noun}' stands there twice")
+            raise ConfigurationError(
+                f"'{noun}' stands twice in '{_without_secrets(whole)}': leave one out"
+            )
         pairs[noun] = value
     return pairs
 

@@ -15,6 +15,7 @@ from parsec_keys.errors import Error
 from tests.want import missing
 
 PROVIDERS = ("software", "tpm", "pkcs11")
+TOKENS = ("shared", "pin", "without", "twin", "twin")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,10 +53,14 @@ def swtpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swtpm]:
 
 @pytest.fixture(scope="session")
 def softhsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
+    """SoftHSM with its tokens, which it looks for when it is loaded and not later."""
     try:
-        return SoftHsm(tmp_path_factory.mktemp("softhsm"))
+        emulator = SoftHsm(tmp_path_factory.mktemp("softhsm"))
+        for label in TOKENS:
+            emulator.add_token(label)
     except Error as e:
         missing("pkcs11", str(e))
+    return emulator
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +68,6 @@ def new_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], str]:
     """A function from a provider to the URL of a new, empty store of it."""
-    tokens: list[str] = []
 
     def make(provider: str) -> str:
         folder: Path = tmp_path_factory.mktemp("store")
@@ -73,9 +77,7 @@ def new_url(
             swtpm: Swtpm = request.getfixturevalue("swtpm")
             return f"tpm:{swtpm.tcti}?store={folder}"
         softhsm: SoftHsm = request.getfixturevalue("softhsm")
-        if not tokens:
-            tokens.append(softhsm.add_token("shared").partition("&store=")[0])
-        return f"{tokens[0]}&store={folder}"
+        return softhsm.url("shared", folder)
 
     return make
 

@@ -32,6 +32,7 @@ from parsec_keys.service.providers.pkcs11._cryptoki import (
     exceptions,
     translated,
 )
+from parsec_keys.service.shared_files import one_process_at_a_time
 
 T = TypeVar("T")
 
@@ -83,7 +84,8 @@ class Token:
             AuthenticationError: the token does not let us in.
         """
         self._config = config
-        self.module = _module.load(config.library_path)
+        with one_process_at_a_time("pkcs11", str(config.library_path)):
+            self.module = _module.load(config.library_path)
         self._closed = False
         self._read_only = False
         self._open()
@@ -107,7 +109,7 @@ class Token:
         """
         if self._closed:
             raise ServiceUnavailable("this key store is closed: open it again")
-        if self._process != self.module.in_this_process():
+        if self._process != os.getpid():
             self._reopen_after_fork()
         try:
             return self._with_session(asked, use)
@@ -172,6 +174,11 @@ class Token:
             return PooledSession(self._token.open())
 
     def _open(self) -> None:
+        with one_process_at_a_time("pkcs11", str(self._config.library_path)):
+            self._open_alone()
+
+    def _open_alone(self) -> None:
+        # SoftHSM 2.6 finds no token while another process is starting on it.
         self._process = self.module.in_this_process()
         self._free = threading.BoundedSemaphore(MOST_SESSIONS)
         self._idle: list[PooledSession] = []

@@ -11,16 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import struct
-import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Final
 
-from parsec_keys.errors import ServiceUnavailable, StorageFailure
-from parsec_keys.service.owned_files import own_directory
+from parsec_keys.service.shared_files import open_shared
 
 _ID_LENGTH: Final = 8
 _MOST_BYTES: Final = 1024
@@ -35,18 +31,7 @@ class Tenancy:
         Raises:
             ServiceUnavailable: the file by which it is shared cannot be used.
         """
-        folder = Path(tempfile.gettempdir()) / f"parsec-keys-{os.geteuid()}"
-        name = hashlib.sha256(tcti.encode()).hexdigest()[:16]
-        try:
-            own_directory(folder)
-            self._file = os.open(
-                folder / f"tpm-{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
-        except (OSError, StorageFailure) as e:
-            raise ServiceUnavailable(
-                f"the TPM '{tcti}' cannot be shared through {folder} ({e}): remove "
-                "that folder, or use a resource manager, as device:/dev/tpmrm0"
-            ) from e
+        self._file = open_shared("tpm", tcti)
         self._id = os.urandom(_ID_LENGTH)
 
     @contextlib.contextmanager
