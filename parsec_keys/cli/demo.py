@@ -19,6 +19,7 @@ import click
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, hpke, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -56,12 +57,17 @@ def demo(only: tuple[str, ...]) -> None:
     """Make keys in software, a TPM (swtpm) and a token (SoftHSM), and use them."""
     console = Console(stderr=True)
     wanted = only or tuple(filter(None, os.environ.get(_WANT_VARIABLE, "").split(",")))
-    table = Table("provider", "key", *(title for title, _ in _STEPS), caption=_CAPTION)
+    table = Table(
+        *("provider", "key", *(title for title, _ in _STEPS)),
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+        caption=_CAPTION,
+    )
     missing = []
     for provider in only or PROVIDERS:
         try:
             with _store_url(provider) as url, console.status(f"{provider}: at work"):
-                for kind in ("RSA-2048", "EC P-256"):
+                for kind in ("RSA-2048", "P-256"):
                     table.add_row(provider, kind, *_run(url, kind))
         except Error as e:
             if provider in wanted:
@@ -197,13 +203,13 @@ def _reopen(state: _State) -> None:
 
 
 _STEPS: Final[tuple[tuple[str, Callable[[_State], None]], ...]] = (
-    ("made", _make),
-    ("signed", _sign),
+    ("make", _make),
+    ("sign", _sign),
     ("CSR", _request),
     ("cert", _certificate),
     ("JWT", _token),
-    ("decrypted", _decrypt),
-    ("reopened", _reopen),
+    ("decrypt", _decrypt),
+    ("reopen", _reopen),
 )
 
 

@@ -1,0 +1,76 @@
+"""Key records for tests that talk to the TPM provider directly."""
+
+from __future__ import annotations
+
+import os
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, utils
+
+from parsec_keys.psa.attributes import (
+    ECC_USAGE,
+    RSA_USAGE,
+    EccFamily,
+    EccKeyPair,
+    KeyAttributes,
+    KeyPolicy,
+    RsaKeyPair,
+)
+from parsec_keys.service.authenticators import own_identity
+from parsec_keys.service.key_formats import curve_of
+from parsec_keys.service.key_info import KeyIdentity, KeyRecord
+from parsec_keys.service.providers import AdoptedKey, CreatedKey
+from parsec_keys.service.providers.tpm import TpmProvider
+
+
+def rsa_attributes(bits: int) -> KeyAttributes:
+    return KeyAttributes(RsaKeyPair(), bits, KeyPolicy(RSA_USAGE))
+
+
+def ec_attributes(bits: int, family: EccFamily = EccFamily.SECP_R1) -> KeyAttributes:
+    return KeyAttributes(EccKeyPair(family), bits, KeyPolicy(ECC_USAGE))
+
+
+def generated(provider: TpmProvider, attributes: KeyAttributes) -> KeyRecord:
+    uid = os.urandom(16)
+    return recorded(uid, attributes, provider.generate_key(uid, attributes, 65537))
+
+
+def imported(
+    provider: TpmProvider, attributes: KeyAttributes, data: bytes
+) -> KeyRecord:
+    uid = os.urandom(16)
+    return recorded(uid, attributes, provider.import_key(uid, attributes, data))
+
+
+def adopted(provider: TpmProvider, reference: str) -> KeyRecord:
+    found = provider.find_key(reference)
+    return recorded(os.urandom(16), found.attributes, found)
+
+
+def recorded(
+    uid: bytes, attributes: KeyAttributes, created: CreatedKey | AdoptedKey
+) -> KeyRecord:
+    identity = KeyIdentity(own_identity(), "tpm", "key")
+    return KeyRecord(identity, uid, created.key_id, attributes, created.public_key)
+
+
+def rsa_public_key(key: KeyRecord) -> rsa.RSAPublicKey:
+    public_key = serialization.load_der_public_key(key.public_key)
+    assert isinstance(public_key, rsa.RSAPublicKey)
+    return public_key
+
+
+def ec_public_key(key: KeyRecord) -> ec.EllipticCurvePublicKey:
+    curve = curve_of(key.attributes)
+    return ec.EllipticCurvePublicKey.from_encoded_point(curve, key.public_key)
+
+
+def verify_ecdsa(key: KeyRecord, signature: bytes, digest: bytes) -> None:
+    """Verify with pyca a signature of a digest of any length."""
+    length = (key.attributes.bits + 7) // 8
+    assert 2 * length == len(signature)
+    r, s = signature[:length], signature[length:]
+    der = utils.encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
+    any_hash = utils.Prehashed(hashes.SHAKE256(len(digest)))
+    ec_public_key(key).verify(der, digest, ec.ECDSA(any_hash))

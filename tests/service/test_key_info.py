@@ -1,0 +1,253 @@
+"""Key info on disk and in memory, through one suite; then what only a disk has."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from parsec_keys.errors import KeyExists
+from parsec_keys.psa.algorithms import ANY_ALGORITHM, Ecdsa, Hash, RsaPss
+from parsec_keys.psa.attributes import (
+    EccFamily,
+    EccKeyPair,
+    KeyAttributes,
+    KeyPolicy,
+    RsaKeyPair,
+    UsageFlags,
+)
+from parsec_keys.service.authenticators import ApplicationIdentity, AuthenticatorType
+from parsec_keys.service.key_info import (
+    InMemoryKeyInfoManager,
+    KeyIdentity,
+    KeyInfoManager,
+    KeyRecord,
+)
+from parsec_keys.service.key_info_sqlite import SqliteKeyInfoManager
+
+APP = ApplicationIdentity(AuthenticatorType.UNIX_PEER_CREDENTIALS, "1000")
+OTHER = ApplicationIdentity(AuthenticatorType.UNIX_PEER_CREDENTIALS, "1001")
+RSA = KeyAttributes(
+    RsaKeyPair(), 2048, KeyPolicy(UsageFlags.SIGN_HASH, RsaPss(Hash.SHA_256, None, 20))
+)
+ECC = KeyAttributes(
+    EccKeyPair(EccFamily.SECP_R1), 521, KeyPolicy(UsageFlags(1023), ANY_ALGORITHM)
+)
+ONE_HASH = KeyAttributes(
+    EccKeyPair(EccFamily.BRAINPOOL_P_R1),
+    256,
+    KeyPolicy(UsageFlags.DERIVE, Ecdsa(Hash.SHA3_512)),
+)
+
+
+def record(
+    name: str,
+    application: ApplicationIdentity = APP,
+    provider: str = "tpm",
+    attributes: KeyAttributes = RSA,
+) -> KeyRecord:
+    identity = KeyIdentity(application, provider, name)
+    return KeyRecord(
+        identity, os.urandom(16), b"\x00wrapped secret", attributes, b"public"
+    )
+
+
+def add(manager: KeyInfoManager, new: KeyRecord) -> KeyRecord:
+    manager.begin(new.identity, new.uid)
+    manager.commit(new)
+    return new
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> KeyInfoManager:
+    if request.param == "memory":
+        return InMemoryKeyInfoManager()
+    return SqliteKeyInfoManager(tmp_path / "store")
+
+
+@pytest.mark.parametrize("attributes", [RSA, ECC, ONE_HASH], ids=["rsa", "ecc", "hash"])
+def test_a_record_comes_back_whole(
+    manager: KeyInfoManager, attributes: KeyAttributes
+) -> None:
+    new = add(manager, record("key", attributes=attributes))
+
+    assert manager.find(APP, "key") == new
+    assert manager.records(APP) == [new]
+
+
+def test_applications_do_not_see_each_other(manager: KeyInfoManager) -> None:
+    mine, theirs = add(manager, record("key")), add(manager, record("key", OTHER))
+
+    assert manager.find(APP, "key") == mine
+    assert manager.find(OTHER, "key") == theirs
+    assert manager.records(APP) == [mine]
+
+
+def test_a_name_is_taken_in_every_provider(manager: KeyInfoManager) -> None:
+    add(manager, record("key"))
+
+    for provider in ("tpm", "pkcs11"):
+        again = record("key", provider=provider)
+        with pytest.raises(KeyExists, match="'tpm'"):
+            manager.begin(again.identity, again.uid)
+
+
+def test_an_intent_is_no_key_and_takes_its_name(manager: KeyInfoManager) -> None:
+    new, again = record("key"), record("key")
+    manager.begin(new.identity, new.uid)
+
+    assert manager.find(APP, "key") is None
+    assert manager.records(APP) == []
+    assert list(manager.abandoned("tpm")) == []
+    with pytest.raises(KeyExists):
+        manager.begin(again.identity, again.uid)
+
+    manager.cancel(new.uid)
+    assert add(manager, again) == manager.find(APP, "key")
+
+
+def test_destruction_is_an_intent_first(manager: KeyInfoManager) -> None:
+    doomed = add(manager, record("key"))
+
+    assert manager.begin_destroy(doomed) is True
+    assert manager.find(APP, "key") is None
+    assert manager.begin_destroy(doomed) is False
+
+    manager.commit(doomed)  # The provider failed: it is back.
+    assert manager.find(APP, "key") == doomed
+    assert manager.begin_destroy(doomed) is True
+    manager.cancel(doomed.uid)
+    assert manager.records(APP) == []
+
+
+def test_threads(manager: KeyInfoManager) -> None:
+    failures: list[Exception] = []
+
+    def work(number: int) -> None:
+        try:
+            for turn in range(10):
+                new = add(manager, record(f"{number}-{turn}"))
+                assert manager.find(APP, new.identity.key_name) == new
+                assert manager.begin_destroy(new)
+                manager.cancel(new.uid)
+        except Exception as e:
+            failures.append(e)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert manager.records(APP) == []
+
+
+def test_secrets_are_not_shown() -> None:
+    assert "wrapped secret" not in repr(record("key"))
+
+
+def test_records_survive(tmp_path: Path) -> None:
+    first = SqliteKeyInfoManager(tmp_path)
+    new = add(first, record("key"))
+    first.close()
+
+    assert SqliteKeyInfoManager(tmp_path).find(APP, "key") == new
+
+
+def _killed_in(
+    step: Callable[[SqliteKeyInfoManager, KeyRecord], None], path: Path
+) -> None:
+    """Run a step in a process that is killed right after it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            step(SqliteKeyInfoManager(path), record("key"))
+        finally:
+            os.kill(os.getpid(), 9)
+    assert os.waitpid(child, 0)[1] == 9
+
+
+def _begin(manager: SqliteKeyInfoManager, new: KeyRecord) -> None:
+    manager.begin(new.identity, new.uid)
+
+
+def _begin_destroy(manager: SqliteKeyInfoManager, new: KeyRecord) -> None:
+    manager.begin_destroy(add(manager, new))
+
+
+@pytest.mark.parametrize("step", [_begin, _begin_destroy])
+def test_what_a_killed_process_leaves_is_found(
+    tmp_path: Path, step: Callable[[SqliteKeyInfoManager, KeyRecord], None]
+) -> None:
+    _killed_in(step, tmp_path)
+    manager = SqliteKeyInfoManager(tmp_path)
+
+    assert manager.records(APP) == []
+    assert list(manager.abandoned("pkcs11")) == []
+    (uid,) = manager.abandoned("tpm")
+    manager.cancel(uid)
+
+    assert list(manager.abandoned("tpm")) == []
+    assert list((tmp_path / "intents").iterdir()) == []
+    add(manager, record("key"))
+
+
+def test_what_a_living_process_does_is_left_alone(tmp_path: Path) -> None:
+    mine, other = SqliteKeyInfoManager(tmp_path), SqliteKeyInfoManager(tmp_path)
+    new = record("key")
+    mine.begin(new.identity, new.uid)
+
+    assert list(other.abandoned("tpm")) == []
+
+    mine.commit(new)
+    assert other.find(APP, "key") == new
+
+
+def test_a_lock_file_without_an_intent_is_swept(tmp_path: Path) -> None:
+    manager = SqliteKeyInfoManager(tmp_path)
+    (tmp_path / "intents" / os.urandom(16).hex()).touch()
+
+    assert list(manager.abandoned("tpm")) == []
+    assert list((tmp_path / "intents").iterdir()) == []
+
+
+def _add_many(path: Path, number: int) -> None:
+    manager = SqliteKeyInfoManager(path)
+    for turn in range(20):
+        add(manager, record(f"{number}-{turn}"))
+
+
+def test_two_processes(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_add_many, args=(tmp_path, number)) for number in (1, 2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert len(SqliteKeyInfoManager(tmp_path).records(APP)) == 40
+
+
+def test_a_fork_uses_its_own_connection(tmp_path: Path) -> None:
+    manager = SqliteKeyInfoManager(tmp_path)
+    add(manager, record("parent"))
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            add(manager, record("child"))
+            status = 0
+        finally:
+            os._exit(status)
+
+    assert os.waitpid(child, 0)[1] == 0
+    names = [each.identity.key_name for each in manager.records(APP)]
+    assert names == ["child", "parent"]
