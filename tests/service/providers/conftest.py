@@ -13,7 +13,9 @@ from tests.want import missing
 
 
 @pytest.fixture(scope="session")
-def new_swtpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Swtpm]]:
+def new_swtpm(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[], Swtpm]]:
     """A function that starts another swtpm; all are stopped in the end."""
     with contextlib.ExitStack() as started:
 

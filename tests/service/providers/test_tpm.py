@@ -74,18 +74,16 @@ def ec_keys(tpm: TpmProvider) -> dict[int, KeyRecord]:
 
 
 def test_what_it_is_and_can(tpm: TpmProvider) -> None:
-    assert (3, "1e4954a4-ff21-46d3-ab0c-661eeb667e1d") == (
+    assert (
         tpm.info.id,
         tpm.info.uuid,
-    )
+    ) == (3, "1e4954a4-ff21-46d3-ab0c-661eeb667e1d")
     for capability in (Signer, Decrypter, KeyAgreer, RandomGenerator, KeyFinder):
         assert isinstance(tpm, capability)
 
 
 @pytest.mark.parametrize("hash_", HASHES, ids=str)
-def test_pkcs1v15_signatures(
-    tpm: TpmProvider, rsa_key: KeyRecord, hash_: Hash
-) -> None:
+def test_pkcs1v15_signatures(tpm: TpmProvider, rsa_key: KeyRecord, hash_: Hash) -> None:
     digest = os.urandom(hash_.size)
 
     signature = tpm.sign_hash(rsa_key, RsaPkcs1v15Sign(hash_), digest)
@@ -207,9 +205,7 @@ def test_oaep(
     for message in (b"", b"message", os.urandom(100)):
         ciphertext = rsa_public_key(rsa_key).encrypt(message, oaep)
 
-        assert message == tpm.asymmetric_decrypt(
-            rsa_key, algorithm, ciphertext, label
-        )
+        assert message == tpm.asymmetric_decrypt(rsa_key, algorithm, ciphertext, label)
 
 
 @pytest.mark.parametrize("hash_", [Hash.SHA_256, Hash.SHA_224], ids=str)
@@ -225,7 +221,7 @@ def test_bad_oaep_is_one_error(
     for ciphertext in bad:
         with pytest.raises(DecryptionFailed, match=r"^Decryption failed$") as caught:
             tpm.asymmetric_decrypt(rsa_key, RsaOaep(hash_), ciphertext, label)
-        assert (None, None) == (caught.value.__cause__, caught.value.__context__)
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 def test_pkcs1v15_decryption(tpm: TpmProvider, rsa_key: KeyRecord) -> None:
@@ -356,7 +352,7 @@ def _lopsided_key() -> rsa.RSAPrivateNumbers:
     while True:
         # The larger prime of a 2080-bit key with the smaller one of a 2016-bit key.
         large = rsa.generate_private_key(65537, 2080).private_numbers().p
-        small = rsa.generate_private_key(65537, 2016).private_numbers().q
+        small = rsa.generate_private_key(65537, 2016).private_numbers().q  # noqa: S505
         modulus, phi = large * small, (large - 1) * (small - 1)
         if modulus.bit_length() == 2048:
             break

@@ -170,4 +170,14 @@ def _private_key(
         return decode_ecc_private_key(data, curve_of(attributes)).private_key()
     numbers = decode_rsa_private_key(data)
     check_exponent(numbers.public_numbers.e)
+    _check_primes(numbers, attributes.bits)
     return numbers.private_key()
+
+
+def _check_primes(numbers: rsa.RSAPrivateNumbers, bits: int) -> None:
+    # A TPM is given one prime, of half the modulus's length (TPM 2.0 part 2, 11.2.4.7).
+    if {numbers.p.bit_length(), numbers.q.bit_length()} != {bits // 2}:
+        raise NotSupported(
+            f"a TPM takes RSA keys of {bits} bits with two primes of {bits // 2} bits "
+            "only, which this key has not: import it into another provider"
+        )
