@@ -8,11 +8,12 @@ from typing import Any
 import click
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import parsec_keys
 from parsec_keys.cli.options import curve_named, policy_options
 from parsec_keys.cli.output import spinner, words, write_bytes
-from parsec_keys.errors import InvalidArgument
+from parsec_keys.errors import InvalidArgument, NotSupported
 
 _PUBLIC_FORMATS = {
     "pem": (
@@ -30,20 +31,36 @@ _PUBLIC_FORMATS = {
 
 @click.command()
 @click.argument("name")
-@click.option("--type", "key_type", type=click.Choice(["ec", "rsa"]), default="ec")
-@click.option("--bits", default=2048, show_default=True, help="Of an RSA key.")
-@click.option("--curve", default="P-256", show_default=True, help="Of an EC key.")
+@click.option(
+    "--type",
+    "key_type",
+    type=click.Choice(["ec", "rsa"]),
+    default="ec",
+    show_default=True,
+)
+@click.option("--bits", type=int, help="Of an RSA key; 2048 without it.")
+@click.option("--curve", help="Of an EC key; P-256 without it.")
 @policy_options
 @click.pass_obj
 def generate(
-    store: str | None, /, name: str, key_type: str, bits: int, curve: str, **policy: Any
+    store: str | None,
+    /,
+    name: str,
+    key_type: str,
+    bits: int | None,
+    curve: str | None,
+    **policy: Any,
 ) -> None:
     """Make a key named NAME inside a provider, and print its URI."""
-    chosen = curve_named(curve)
+    if key_type == "rsa" and curve is not None:
+        raise click.UsageError("an RSA key has no curve: leave out --curve")
+    if key_type == "ec" and bits is not None:
+        raise click.UsageError("an EC key's curve says its bits: leave out --bits")
+    chosen = curve_named(curve or "P-256")
     with parsec_keys.open_store(store) as keys, spinner(f"making '{name}'"):
         key: parsec_keys.rsa.RSAPrivateKey | parsec_keys.ec.EllipticCurvePrivateKey
         if key_type == "rsa":
-            key = keys.generate_rsa(name, bits, **policy)
+            key = keys.generate_rsa(name, 2048 if bits is None else bits, **policy)
         else:
             key = keys.generate_ec(name, chosen, **policy)
     words(f"made key '{name}' in provider '{key.provider}'")
@@ -65,6 +82,8 @@ def import_key(
 ) -> None:
     """Put the private key in FILE (PEM or DER, - for stdin) into a provider."""
     key = _private_key(file.read(), passphrase_file)
+    if not isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
+        raise NotSupported("FILE is neither an RSA key nor one on a curve of SEC 2")
     with parsec_keys.open_store(store) as keys:
         imported = keys.import_key(name, key, **policy)
     words(
@@ -104,7 +123,8 @@ def delete(store: str | None, name: str, yes: bool) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("nobody is there to ask: give --yes")
-        click.confirm(f"destroy key '{name}' for ever?", abort=True, err=True)
+        if not click.confirm(f"destroy key '{name}' for ever?", err=True):
+            raise click.ClickException(f"key '{name}' is as it was")
     with parsec_keys.open_store(store) as keys:
         keys.delete(name)
     words(f"key '{name}' is destroyed")
@@ -127,6 +147,8 @@ def _private_key(data: bytes, passphrase_file: Any) -> Any:
         raise InvalidArgument(
             "FILE is no private key that cryptography reads, or its passphrase is wrong"
         ) from None
+    if not sys.stdin.isatty():
+        raise click.UsageError("FILE is encrypted: give --passphrase-file")
     asked = click.prompt("passphrase", hide_input=True, err=True)
     try:
         return load(data, asked.encode())

@@ -22,7 +22,11 @@ _NIST: Final = {
 }
 CURVE_NAMES: Final = {**{c().name: c for c in CURVES.values()}, **_NIST}
 """Every curve, by the name of SEC 2 or RFC 5639, and by NIST's."""
-HASH_NAMES: Final = {each.name: each for each in HASHES.values()}
+HASH_NAMES: Final[dict[str, hashes.HashAlgorithm]] = {
+    each.name: each
+    for each in (*HASHES.values(), hashes.BLAKE2b(64), hashes.BLAKE2s(32))
+}
+"""Every hash of a fixed length that pyca has. PSA has no BLAKE2, but ECDSA takes it."""
 
 
 def curve_named(name: str) -> ec.EllipticCurve:
@@ -63,7 +67,9 @@ def policy_options(command: F) -> F:
 def hash_option(command: F) -> F:
     """Add ``--hash`` to a command."""
     choice = click.Choice(list(HASH_NAMES))
-    option = click.option("--hash", "hash_name", type=choice, default="sha256")
+    option = click.option(
+        "--hash", "hash_name", type=choice, default="sha256", show_default=True
+    )
     return option(command)
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 ENCODINGS: Final = ("raw", "base64", "hex")
@@ -28,13 +29,14 @@ def as_json(value: object) -> None:
 
 def rows(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     """Write a table: drawn on a terminal, else a line with tabs for each row."""
+    shown = [[_printable(cell) for cell in row] for row in cells]
     if not sys.stdout.isatty():
-        for row in cells:
+        for row in shown:
             click.echo("\t".join(row))
         return
     table = Table(*titles)
-    for row in cells:
-        table.add_row(*row)
+    for row in shown:
+        table.add_row(*map(escape, row))
     Console().print(table)
 
 
@@ -45,17 +47,34 @@ def spinner(text: str) -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
-    with console.status(text):
+    with console.status(escape(_printable(text))):
         yield
 
 
 def write_bytes(data: bytes, path: str | None, encoding: str | None) -> None:
-    """Write a result to a file, or to stdout; a terminal gets base64."""
+    """Write a result to a file, or to stdout; a terminal gets base64.
+
+    Raises:
+        click.FileError: the file cannot be written.
+    """
     if path is None and encoding is None and sys.stdout.isatty():
         encoding = "base64"
     if encoding == "base64":
         data = base64.b64encode(data) + b"\n"
     elif encoding == "hex":
         data = data.hex().encode() + b"\n"
-    with click.open_file(path or "-", "wb") as file:
-        file.write(data)
+    if path is None or path == "-":
+        stdout = sys.stdout.buffer
+        stdout.write(data)
+        stdout.flush()  # A broken pipe shows here, not when Python ends.
+        return
+    try:
+        with open(path, "wb") as file:
+            file.write(data)
+    except OSError as e:
+        raise click.FileError(path, e.strerror) from e
+
+
+def _printable(text: str) -> str:
+    # A key name may hold a line's end, or what makes a terminal do something.
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

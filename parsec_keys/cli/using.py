@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import click
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 
 import parsec_keys
 from parsec_keys.cli.options import HASH_NAMES, hash_named, hash_option
 from parsec_keys.cli.output import ENCODINGS, write_bytes
-from parsec_keys.errors import InvalidArgument
+from parsec_keys.errors import InvalidArgument, NotSupported
 
 _CHUNK: Final = 1 << 20
 _SAN_TYPES: Final[dict[str, Callable[[str], x509.GeneralName]]] = {
@@ -56,7 +58,8 @@ def csr(
         key = keys.load(name)
         if pss and isinstance(key, ec.EllipticCurvePrivateKey):
             raise InvalidArgument(f"key '{name}' is no RSA key: leave out --pss")
-        request = builder.sign(key, algorithm, rsa_padding=scheme if pss else None)
+        with _refusals_of(name):
+            request = builder.sign(key, algorithm, rsa_padding=scheme if pss else None)
     write_bytes(request.public_bytes(serialization.Encoding.PEM), output, "raw")
 
 
@@ -65,7 +68,7 @@ def csr(
 @click.argument("file", type=click.File("rb"), default="-")
 @hash_option
 @click.option("--padding", "padding_name", type=click.Choice(["pkcs1", "pss"]))
-@click.option("--salt", default="digest", help="Of PSS: bytes, 'digest' or 'max'.")
+@click.option("--salt", help="Of PSS: bytes, 'digest' or 'max'; 'digest' without it.")
 @click.option("--mgf-hash", type=_hash_choice, help="Of PSS.")
 @click.option("--prehashed", is_flag=True, help="FILE is the digest itself.")
 @click.option("--deterministic", is_flag=True, help="ECDSA of RFC 6979.")
@@ -86,10 +89,10 @@ def sign(
     algorithm = hash_named(hash_name)
     hashed = file.read() if scheme["prehashed"] else _digest(file, algorithm)
     prehashed = utils.Prehashed(algorithm)
-    with parsec_keys.open_store(store) as keys:
+    with parsec_keys.open_store(store) as keys, _refusals_of(name):
         key = keys.load(name)
         if isinstance(key, ec.EllipticCurvePrivateKey):
-            _refuse("an EC key has no", scheme, ("padding_name", "mgf_hash"))
+            _refuse("an EC key has no", scheme, ("padding_name", "salt", "mgf_hash"))
             ecdsa = ec.ECDSA(prehashed, deterministic_signing=scheme["deterministic"])
             signature = key.sign(hashed, ecdsa)
         else:
@@ -105,9 +108,13 @@ def sign(
 @click.option(
     "--padding", "padding_name", type=click.Choice(["oaep", "pkcs1"]), default="oaep"
 )
-@hash_option
-@click.option("--mgf-hash", type=_hash_choice, help="Of OAEP.")
-@click.option("--label", default="", help="Of OAEP: text, or hex after 'hex:'.")
+@click.option(
+    "--hash", "hash_name", type=_hash_choice, help="Of OAEP; sha256 without it."
+)
+@click.option(
+    "--mgf-hash", type=_hash_choice, help="Of OAEP; that of --hash without it."
+)
+@click.option("--label", help="Of OAEP: text, or hex after 'hex:'.")
 @click.option("--encoding", type=click.Choice(ENCODINGS), default="raw")
 @click.option("-o", "--output", metavar="FILE", help="Instead of stdout.")
 @click.pass_obj
@@ -122,21 +129,27 @@ def decrypt(
     **oaep: Any,
 ) -> None:
     """Decrypt FILE, or stdin, with an RSA key."""
-    scheme: padding.AsymmetricPadding = padding.PKCS1v15()
-    if padding_name == "oaep":
-        algorithm = hash_named(oaep["hash_name"])
-        mgf = padding.MGF1(hash_named(oaep["mgf_hash"] or oaep["hash_name"]))
-        scheme = padding.OAEP(mgf, algorithm, _label(oaep["label"]))
+    scheme = _encryption_padding(padding_name, oaep)
     ciphertext = _decoded(file.read(), encoding)
     with parsec_keys.open_store(store) as keys:
         key = keys.load(name)
         if isinstance(key, ec.EllipticCurvePrivateKey):
             raise InvalidArgument(f"key '{name}' is an EC key, which decrypts nothing")
-        try:
+        with _refusals_of(name):
             plaintext = key.decrypt(ciphertext, scheme)
-        except ValueError as e:
-            raise InvalidArgument(f"key '{name}' cannot read this: {e}") from None
     write_bytes(plaintext, output, "raw")
+
+
+@contextlib.contextmanager
+def _refusals_of(name: str) -> Iterator[None]:
+    """What pyca's own rules refuse, in a sentence that names the key."""
+    try:
+        yield
+    except NotSupported:
+        raise  # It names the key itself.
+    except (ValueError, UnsupportedAlgorithm) as e:
+        # A padding that does not fit is among them: nothing but the words goes on.
+        raise InvalidArgument(f"key '{name}' cannot do this: {e}") from None
 
 
 def _request(
@@ -150,7 +163,7 @@ def _request(
         names = [_general_name(san) for san in sans]
     except ValueError as e:
         raise click.UsageError(
-            f"the subject or a name is not understood: {e}"
+            str(e) or f"'{subject}' is no subject: write it as CN=device,O=Example"
         ) from None
     return builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
 
@@ -173,10 +186,11 @@ def _signature_padding(
     scheme: dict[str, Any], algorithm: hashes.HashAlgorithm
 ) -> padding.AsymmetricPadding:
     if scheme["padding_name"] != "pss":
-        _refuse("only PSS has a", scheme, ("mgf_hash",))
+        _refuse("only PSS has a", scheme, ("salt", "mgf_hash"))
         return padding.PKCS1v15()
     mgf = padding.MGF1(hash_named(scheme["mgf_hash"] or algorithm.name))
     salt: Any = {
+        None: padding.PSS.DIGEST_LENGTH,
         "digest": padding.PSS.DIGEST_LENGTH,
         "max": padding.PSS.MAX_LENGTH,
     }.get(scheme["salt"])
@@ -185,6 +199,17 @@ def _signature_padding(
             raise click.UsageError("--salt is a number of bytes, 'digest' or 'max'")
         salt = int(scheme["salt"])
     return padding.PSS(mgf, salt)
+
+
+def _encryption_padding(
+    padding_name: str, oaep: dict[str, Any]
+) -> padding.AsymmetricPadding:
+    if padding_name != "oaep":
+        _refuse("only OAEP has a", oaep, ("hash_name", "mgf_hash", "label"))
+        return padding.PKCS1v15()
+    hash_name = oaep["hash_name"] or "sha256"
+    mgf = padding.MGF1(hash_named(oaep["mgf_hash"] or hash_name))
+    return padding.OAEP(mgf, hash_named(hash_name), _label(oaep["label"] or ""))
 
 
 def _refuse(words: str, scheme: dict[str, Any], options: tuple[str, ...]) -> None:
