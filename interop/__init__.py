@@ -1,0 +1,1 @@
+"""Proofs, one a library, that keys in hardware work where ``cryptography`` keys do."""

@@ -1,0 +1,97 @@
+"""Run the proofs on every provider and write ``docs/interop.md``.
+
+``python -m interop [NAME…]`` runs all proofs or some; with ``--check`` it writes
+nothing and fails where a result, a claim or the page is not what is committed. The
+versions of libraries are shown and are no drift: a newer one with the same result is
+what this is for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from rich.console import Console
+from rich.progress import Progress
+
+import parsec_keys
+from interop._environment import environment
+from interop._page import PAGE, RESULTS, differences, load, page, save
+from interop._proof import KINDS, PROVIDERS, Proof, Result, proofs, run
+from parsec_keys.emulators import PIN, SoftHsm, Swtpm
+
+console = Console(stderr=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="interop", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--check", action="store_true", help="fail on drift")
+    arguments = parser.parse_args()
+    chosen = proofs(arguments.names)
+    committed = load()
+    with tempfile.TemporaryDirectory() as folder, _uris(Path(folder)) as uris:
+        measured = _measure(chosen, uris, Path(folder))
+    failed = [text for result in measured.values() for text in result.failures()]
+    for text in failed:
+        console.print(text, style="red", highlight=False, soft_wrap=True)
+    results = {**committed, **measured}
+    known = {proof.name for proof in proofs([])}
+    results = {name: results[name] for name in sorted(results) if name in known}
+    if arguments.check:
+        drift = differences(committed, measured)
+        if page(committed) != PAGE.read_text():
+            drift.append(f"{PAGE.name} is not what {RESULTS.name} says")
+        for line in drift:
+            console.print(f"drift: {line}", highlight=False, soft_wrap=True)
+        return int(bool(drift or failed))
+    save(results)
+    return int(bool(failed))
+
+
+def _measure(
+    chosen: list[Proof], uris: dict[tuple[str, str], str], folder: Path
+) -> dict[str, Result]:
+    results = {}
+    with Progress(console=console) as progress:
+        cells = len(PROVIDERS) * sum(len(proof.kinds) for proof in chosen)
+        task = progress.add_task("proofs", total=cells)
+        for proof in chosen:
+            progress.update(task, description=f"{proof.name}: environment")
+            python = environment(proof)
+            result = results[proof.name] = Result.of(proof, python)
+            for kind in proof.kinds:
+                for provider in PROVIDERS:
+                    progress.update(task, description=f"{proof.name}: {provider}")
+                    cell = Path(tempfile.mkdtemp(dir=folder))
+                    outcome = run(proof, python, uris[provider, kind], cell)
+                    result.cells[f"{kind} {provider}"] = outcome
+                    progress.advance(task)
+    return results
+
+
+@contextlib.contextmanager
+def _uris(folder: Path) -> Iterator[dict[tuple[str, str], str]]:
+    """The URI of a key of each kind in each provider."""
+    with Swtpm(folder / "tpm") as tpm:
+        softhsm = SoftHsm(folder / "softhsm")
+        token = softhsm.add_token("interop")
+        (folder / "pin").write_text(PIN)
+        token = token.replace(f"pin-value={PIN}", f"pin-source=file:{folder / 'pin'}")
+        urls = (f"software:{folder / 'software'}", tpm.url, token)
+        uris = {}
+        for provider, url in zip(PROVIDERS, urls, strict=True):
+            with parsec_keys.open_store(url) as store:
+                uris[provider, "rsa"] = store.generate_rsa("rsa").uri
+                uris[provider, "ec"] = store.generate_ec("ec", ec.SECP256R1()).uri
+        assert {kind for _, kind in uris} == set(KINDS)
+        yield uris
+
+
+if __name__ == "__main__":
+    sys.exit(main())

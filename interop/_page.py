@@ -1,0 +1,80 @@
+"""``docs/interop.md``, written from ``results.json``, and what differs between two."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from interop._proof import FOLDER, PROVIDERS, Result, from_json, to_json
+
+RESULTS: Final = FOLDER / "results.json"
+PAGE: Final = FOLDER.parent / "docs" / "interop.md"
+_HEAD: Final = """\
+<!-- Written by ./dev interop. Do not edit: change a proof in interop/ and run it. -->
+# Interoperability
+
+Each row is a proof that one can read and run, in [interop/](../interop).
+It signs or decrypts through the library with RSA-2048 and P-256 keys of each provider.
+The library's own verifier, the `openssl` command or a real server judges it.
+✓ passed, - does not apply to this kind of key, otherwise the reason.
+
+`./dev interop` runs them all, `./dev interop pyjwt` one.
+`./dev interop --check` fails where a result is not what stands here.
+
+"""
+NOT_ASKED: Final = "-"
+_KIND_TITLES: Final = {"rsa": "RSA", "ec": "EC"}
+
+
+def load() -> dict[str, Result]:
+    """The committed results."""
+    return from_json(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def save(results: dict[str, Result]) -> None:
+    """Write the results and the page."""
+    RESULTS.write_text(to_json(results))
+    PAGE.write_text(page(results))
+
+
+def page(results: dict[str, Result]) -> str:
+    """The page of these results."""
+    cells = [(kind, provider) for kind in _KIND_TITLES for provider in PROVIDERS]
+    titles = ["proof", "library", "what it proves"]
+    titles += [f"{_KIND_TITLES[kind]} {provider}" for kind, provider in cells]
+    lines = [_row(titles), _row(["---"] * len(titles))]
+    for name, result in sorted(results.items()):
+        row = [
+            f"[{name}](../interop/{name}.py)",
+            f"{result.library} {result.version}",
+            result.claim,
+        ]
+        row += [
+            result.cells.get(f"{kind} {provider}", NOT_ASKED)
+            for kind, provider in cells
+        ]
+        lines.append(_row(row))
+    return _HEAD + "\n".join(lines) + "\n"
+
+
+def differences(committed: dict[str, Result], measured: dict[str, Result]) -> list[str]:
+    """A line for each claim and each cell that is not what is committed."""
+    drift = []
+    for name, result in measured.items():
+        before = committed.get(name)
+        if before is None:
+            drift.append(f"{name} is not in the committed results")
+            continue
+        if before.claim != result.claim:
+            drift.append(f"{name} claims '{result.claim}', not '{before.claim}'")
+        for cell in sorted({*before.cells, *result.cells}):
+            was, is_ = (
+                before.cells.get(cell, NOT_ASKED),
+                result.cells.get(cell, NOT_ASKED),
+            )
+            if was != is_:
+                drift.append(f"{name}, {cell}: {is_}, where {was} is committed")
+    return drift
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells).replace("\n", " ") + " |"

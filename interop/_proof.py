@@ -1,0 +1,133 @@
+"""A proof: a file with a claim and a PEP 723 header, and what became of running it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+FOLDER: Final = Path(__file__).parent
+PROVIDERS: Final = ("software", "tpm", "pkcs11")
+KINDS: Final = ("rsa", "ec")
+PASSED: Final = "✓"
+_HEADER: Final = re.compile(r"^# /// script\n((?:#.*\n)*?)# ///$", re.MULTILINE)
+_LONGEST: Final = 300
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One library's proof.
+
+    ``kinds`` are the key kinds that the claim is about; ``library`` is the first
+    dependency, whose version is shown.
+    """
+
+    name: str
+    claim: str
+    dependencies: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+    @property
+    def library(self) -> str:
+        return re.split(r"[\[<>=! ]", self.dependencies[0])[0]
+
+
+@dataclass
+class Result:
+    """What a proof showed: by key kind and provider, ``✓`` or the reason why not."""
+
+    claim: str
+    library: str
+    version: str
+    cells: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, proof: Proof, python: Path) -> Result:
+        """A result without cells, with the version that an environment has."""
+        code = f"import importlib.metadata as m; print(m.version({proof.library!r}))"
+        done = subprocess.run(
+            [python, "-c", code], capture_output=True, text=True, check=True
+        )
+        return cls(proof.claim, proof.library, done.stdout.strip())
+
+    def failures(self) -> list[str]:
+        """A line for each cell that is not passed."""
+        return [
+            f"{self.library}, {cell}: {outcome}"
+            for cell, outcome in self.cells.items()
+            if outcome != PASSED
+        ]
+
+
+def proofs(names: list[str]) -> list[Proof]:
+    """The proofs of these names, or all of them.
+
+    Raises:
+        SystemExit: there is none of a name.
+    """
+    paths = {p.stem: p for p in FOLDER.glob("*.py") if not p.stem.startswith("_")}
+    for name in names:
+        if name not in paths:
+            sys.exit(
+                f"there is no proof '{name}'; there are: {', '.join(sorted(paths))}"
+            )
+    return [parse(paths[name]) for name in sorted(names or paths)]
+
+
+def parse(path: Path) -> Proof:
+    """The proof in a file.
+
+    Raises:
+        ValueError: it has no PEP 723 header or no docstring.
+    """
+    text = path.read_text()
+    header = _HEADER.search(text)
+    claim = ast.get_docstring(ast.parse(text))
+    if header is None or not claim:
+        raise ValueError(f"{path.name} needs a PEP 723 header and a claim")
+    lines = (
+        line.removeprefix("#").removeprefix(" ") for line in header[1].splitlines()
+    )
+    metadata: dict[str, Any] = tomllib.loads("\n".join(lines))
+    kinds = metadata.get("tool", {}).get("parsec-keys", {}).get("keys", KINDS)
+    return Proof(
+        path.stem,
+        claim.splitlines()[0],
+        tuple(metadata["dependencies"]),
+        tuple(kinds),
+    )
+
+
+def run(proof: Proof, python: Path, uri: str, folder: Path) -> str:
+    """Run a proof with a key; ``✓``, or the last line of what it said."""
+    done = subprocess.run(
+        [python, "-m", f"interop.{proof.name}", uri, folder],
+        capture_output=True,
+        text=True,
+        cwd=FOLDER.parent,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        timeout=120,
+        check=False,
+    )
+    if done.returncode == 0:
+        return PASSED
+    said = done.stderr.strip().splitlines() or ["it ended without a word"]
+    return said[-1][:_LONGEST]
+
+
+def to_json(results: dict[str, Result]) -> str:
+    """Results as they are committed."""
+    document = {name: vars(result) for name, result in sorted(results.items())}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> dict[str, Result]:
+    """Results as they were committed."""
+    return {name: Result(**fields) for name, fields in json.loads(text).items()}

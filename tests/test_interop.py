@@ -1,0 +1,47 @@
+"""The page of the interop proofs says what the results say, and each proof is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from interop._page import PAGE, differences, load, page
+from interop._proof import FOLDER, KINDS, PASSED, PROVIDERS, parse, proofs
+
+FILES = sorted(p for p in FOLDER.glob("*.py") if not p.stem.startswith("_"))
+
+
+def test_the_page_is_written_from_the_results() -> None:
+    assert page(load()) == PAGE.read_text()
+
+
+def test_every_proof_passed_on_every_provider() -> None:
+    results = load()
+
+    for proof in proofs([]):
+        cells = {f"{kind} {provider}" for kind in proof.kinds for provider in PROVIDERS}
+        assert results[proof.name].cells == dict.fromkeys(cells, PASSED)
+        assert results[proof.name].claim == proof.claim
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_proof_is_whole_and_short(path: Path) -> None:
+    proof = parse(path)
+
+    assert proof.claim.endswith(".")
+    assert proof.dependencies
+    assert set(proof.kinds) <= set(KINDS)
+    assert len(path.read_text().splitlines()) <= 60
+    assert "def prove(key: Key, tmp: Path) -> None:" in path.read_text()
+
+
+def test_drift_is_seen() -> None:
+    results, other = load(), load()
+    name = next(iter(results))
+    other[name].cells["rsa tpm"] = "ValueError"
+    other[name].claim = "another claim"
+
+    assert differences(results, load()) == []
+    assert len(differences(results, other)) == 2
+    assert len(differences({}, results)) == len(results)
