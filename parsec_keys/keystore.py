@@ -77,9 +77,12 @@ class KeyStore:
         Raises:
             KeyExists: the name is taken.
             NotSupported: the provider makes no such key.
-            ValueError: a wrong exponent, or words that name no algorithm or flag.
+            ValueError: fewer than 1024 bits, a wrong exponent, or words that name no
+                algorithm or flag.
             Error: the provider failed; neither key nor record is left.
         """
+        if key_size < 1024:
+            raise errors.InvalidArgument("key_size must be at least 1024-bits.")
         policy = _policy(algorithm, usage, RSA_USAGE)
         attributes = KeyAttributes(RsaKeyPair(), key_size, policy)
         self._engine.execute(

@@ -64,6 +64,12 @@ class _Table:
             raise self.error(f"'{key}' is a number, not {value!r}")
         return value
 
+    def flag(self, key: str) -> bool | None:
+        value = self._values.pop(key, None)
+        if value is not None and not isinstance(value, bool):
+            raise self.error(f"'{key}' is true or false, not {value!r}")
+        return value
+
     def file(self, key: str) -> Path | None:
         text = self.text(key)
         return None if text is None else self._path.parent / Path(text).expanduser()
@@ -135,7 +141,8 @@ def _software(table: _Table, name: str, store: Path | None) -> ProviderConfig:
 
 def _tpm(table: _Table, name: str, store: Path | None) -> ProviderConfig:
     auth = table.secret("owner_hierarchy_auth") or ""
-    return TpmConfig(table.needed("tcti"), auth.encode(), name)
+    protect_bus = table.flag("protect_bus")
+    return TpmConfig(table.needed("tcti"), auth.encode(), name, protect_bus)
 
 
 def _pkcs11(table: _Table, name: str, store: Path | None) -> ProviderConfig:

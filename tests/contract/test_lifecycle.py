@@ -105,6 +105,16 @@ def test_every_rsa_size_is_kept_or_refused(
         assert store.keys() == ()
 
 
+def test_a_size_that_pyca_refuses_too(store: parsec_keys.KeyStore) -> None:
+    for make in (
+        lambda: store.generate_rsa("small", 512),
+        lambda: rsa.generate_private_key(65537, 512),
+    ):
+        with pytest.raises(ValueError, match="at least 1024-bits"):
+            make()
+    assert store.keys() == ()
+
+
 def test_the_public_exponent_is_as_asked(
     store: parsec_keys.KeyStore, provider: str
 ) -> None:

@@ -26,6 +26,7 @@ store = "keys"
 provider_type = "Tpm"
 tcti = "device:/dev/tpmrm0"
 owner_hierarchy_auth = "owner"
+protect_bus = false
 
 [[provider]]
 provider_type = "Pkcs11"
@@ -59,7 +60,7 @@ def test_everything(tmp_path: Path) -> None:
     module = Path("/usr/lib/softhsm/libsofthsm2.so")
     assert config == ServiceConfig(
         (
-            TpmConfig("device:/dev/tpmrm0", b"owner", "tpm"),
+            TpmConfig("device:/dev/tpmrm0", b"owner", "tpm", False),
             Pkcs11Config(module, "lab", "42", 7, "1234", "hsm"),
             SoftwareConfig(tmp_path / "keys", b"open sesame", "software"),
             OtherConfig("Cloud", "cloud", {"region": "here"}),
@@ -86,6 +87,10 @@ SOFTWARE = 'store = "x"\n[[provider]]\nprovider_type = "Software"\n'
         ('[[provider]]\nprovider_type = "Software"', "say where keys are kept"),
         ('[[provider]]\nprovider_type = "Tpm"', "'tcti' is missing"),
         ('[[provider]]\nprovider_type = "Pkcs11"', "'library_path' is missing"),
+        (
+            '[[provider]]\nprovider_type = "Tpm"\ntcti = "x"\nprotect_bus = 1',
+            "'protect_bus' is true or false",
+        ),
         (
             '[[provider]]\nprovider_type = "Pkcs11"\nlibrary_path = "/x"\n'
             "slot_number = true",
