@@ -62,6 +62,7 @@ class Swtpm:
             port = self.port or free_port_pair()
             self._process = subprocess.Popen(  # noqa: S603
                 [
+                    *_ends_with_us(),
                     *(program, "socket", "--tpm2"),
                     *("--tpmstate", f"dir={self._directory}"),
                     *("--server", f"type=tcp,port={port},bindaddr=127.0.0.1"),
@@ -72,9 +73,13 @@ class Swtpm:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            if self._listens(port):
-                self.port = port
-                return
+            try:
+                if self._listens(port):
+                    self.port = port
+                    return
+            except BaseException:  # Ctrl-C while it starts.
+                self.stop()
+                raise
             self.stop()  # Somebody was faster at the port.
         raise ServiceUnavailable(f"swtpm does not start in {self._directory}")
 
@@ -178,6 +183,12 @@ def softhsm_module() -> Path:
         if module.exists():
             return module
     raise ServiceUnavailable("SoftHSM is not installed: run apt install softhsm2")
+
+
+def _ends_with_us() -> tuple[str, ...]:
+    # Ctrl-C while it starts, or SIGKILL, would leave it behind: prctl(2), PDEATHSIG.
+    program = shutil.which("setpriv")
+    return () if program is None else (program, "--pdeathsig", "TERM")
 
 
 def free_port_pair() -> int:
