@@ -1,40 +1,34 @@
 """The demo: keys in software, a TPM and a token, made, used and found again.
 
-Each step is verified by somebody else: the openssl command, PyJWT, or the public key.
+It starts its own emulators in folders of its own, which are gone afterwards.
 """
 
 from __future__ import annotations
 
 import contextlib
-import datetime
-import os
-import subprocess
+import signal
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import click
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, hpke, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 import parsec_keys
+from parsec_keys.cli import demo_jwt, demo_steps
 from parsec_keys.emulators import SoftHsm, Swtpm
-from parsec_keys.errors import Error
+from parsec_keys.errors import NotSupported, ServiceUnavailable
 
 PROVIDERS: Final = ("software", "tpm", "pkcs11")
 _WANT_VARIABLE: Final = "PARSEC_KEYS_WANT"
-_MESSAGE: Final = b"only the holder of the key reads this"
-_OAEP: Final = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
-_HPKE: Final = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_128_GCM)
-_SUBJECT: Final = x509.Name.from_rfc4514_string("CN=device,O=Example")
 _CAPTION: Final = (
-    "times in milliseconds; CSR and certificate verified by openssl, the JWT by PyJWT"
+    "times in milliseconds; CSR and certificate verified by openssl, "
+    f"the JWT by {demo_jwt.VERIFIER}"
 )
 _WHAT_NEXT: Final = """
 Next, with keys of your own:
@@ -42,41 +36,81 @@ Next, with keys of your own:
   parsec-keys --store tpm:device:/dev/tpmrm0 generate device  in this machine's TPM
   parsec-keys csr device --subject CN=device                  a request for your CA
 """
-_Key = parsec_keys.rsa.RSAPrivateKey | parsec_keys.ec.EllipticCurvePrivateKey
 
 
-class _DemoFailed(click.ClickException):
-    """A step that did not do what it should."""
+class _NotHere(Exception):
+    """A provider that this machine cannot run, and what to install."""
+
+
+def _names(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> frozenset[str]:
+    names = frozenset(filter(None, (value or "").split(",")))
+    if unknown := names - {*PROVIDERS}:
+        listed = ", ".join(sorted(unknown))
+        raise click.BadParameter(f"{listed}: write some of {','.join(PROVIDERS)}")
+    return names
 
 
 @click.command()
 @click.option(
     "--only", multiple=True, type=click.Choice(PROVIDERS), help="Leave out the others."
 )
-def demo(only: tuple[str, ...]) -> None:
+@click.option(
+    "--require",
+    metavar="NAMES",
+    envvar=_WANT_VARIABLE,
+    callback=_names,
+    help="Fail where one of these cannot run: 'software,tpm,pkcs11'. "
+    f"Also ${_WANT_VARIABLE}.",
+)
+@click.pass_context
+def demo(context: click.Context, only: tuple[str, ...], require: set[str]) -> None:
     """Make keys in software, a TPM (swtpm) and a token (SoftHSM), and use them."""
+    signal.signal(signal.SIGTERM, _end)
     console = Console(stderr=True)
-    wanted = only or tuple(filter(None, os.environ.get(_WANT_VARIABLE, "").split(",")))
-    table = Table(
-        *("provider", "key", *(title for title, _ in _STEPS)),
-        box=box.SIMPLE,
-        padding=(0, 1, 0, 0),
-        caption=_CAPTION,
-    )
-    missing = []
+    table = _table()
+    failures: list[str] = []
+    notes: list[str] = []
     for provider in only or PROVIDERS:
         try:
-            with _store_url(provider) as url, console.status(f"{provider}: at work"):
-                for kind in ("RSA-2048", "P-256"):
-                    table.add_row(provider, kind, *_run(url, kind))
-        except Error as e:
-            if provider in wanted:
-                raise
-            missing.append(f"{provider}: left out, because {e}")
+            with console.status(f"{provider}: at work"):
+                failures += _demonstrate(provider, table)
+        except _NotHere as e:
+            table.add_row(provider, "left out", style="yellow")
+            required = provider in {"software", *only, *require}
+            (failures if required else notes).append(
+                f"{provider}: left out, because {e}"
+            )
     Console().print(table)
-    for line in missing:
-        console.print(line, style="yellow", highlight=False, soft_wrap=True)
+    for line in (*notes, *failures):
+        console.print(
+            line, style="yellow", highlight=False, markup=False, soft_wrap=True
+        )
+    if failures:
+        context.exit(1)
     console.print(_WHAT_NEXT, highlight=False, soft_wrap=True)
+
+
+def _demonstrate(provider: str, table: Table) -> list[str]:
+    """Add a provider's rows to the table, and say what failed.
+
+    Raises:
+        _NotHere: the provider cannot run on this machine.
+    """
+    failures = []
+    with contextlib.ExitStack() as stack:
+        try:
+            url = stack.enter_context(_store_url(provider))
+            parsec_keys.open_store(url).close()
+        except (NotSupported, ServiceUnavailable) as e:
+            raise _NotHere(str(e)) from e
+        for kind in demo_steps.KINDS:
+            cells, failure = demo_steps.run(url, kind)
+            table.add_row(provider, kind, *cells)
+            if failure is not None:
+                failures.append(f"{provider}: {failure}")
+    return failures
 
 
 @contextlib.contextmanager
@@ -93,135 +127,15 @@ def _store_url(provider: str) -> Iterator[str]:
             yield SoftHsm(folder).add_token("demo")
 
 
-def _run(url: str, kind: str) -> list[str]:
-    """All steps with one key; the cells of its row."""
-    cells = []
-    store = parsec_keys.open_store(url)
-    state = _State(store, url, kind)
-    try:
-        for title, step in _STEPS:
-            start = time.perf_counter()
-            try:
-                step(state)
-            except (AssertionError, ValueError) as e:
-                raise _DemoFailed(f"{kind}, {title}: {e!r}") from e
-            cells.append(f"✓ {1000 * (time.perf_counter() - start):.1f}")
-    finally:
-        state.store.close()
-    return cells
-
-
-class _State:
-    """What one step leaves for the next."""
-
-    def __init__(self, store: parsec_keys.KeyStore, url: str, kind: str) -> None:
-        self.store = store
-        self.url = url
-        self.name = kind
-        self.key: _Key
-
-    def sign(self, data: bytes) -> bytes:
-        """A signature that the public key has accepted."""
-        key, public_key = self.key, self.key.public_key()
-        if isinstance(key, parsec_keys.rsa.RSAPrivateKey):
-            signature = key.sign(data, padding.PKCS1v15(), hashes.SHA256())
-            assert isinstance(public_key, rsa.RSAPublicKey)  # noqa: S101
-            public_key.verify(signature, data, padding.PKCS1v15(), hashes.SHA256())
-            return signature
-        signature = key.sign(data, ec.ECDSA(hashes.SHA256()))
-        assert isinstance(public_key, ec.EllipticCurvePublicKey)  # noqa: S101
-        public_key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
-        return signature
-
-
-def _make(state: _State) -> None:
-    if state.name.startswith("RSA"):
-        state.key = state.store.generate_rsa(state.name)
-    else:
-        state.key = state.store.generate_ec(state.name, ec.SECP256R1())
-
-
-def _sign(state: _State) -> None:
-    state.sign(b"a message")
-
-
-def _request(state: _State) -> None:
-    builder = x509.CertificateSigningRequestBuilder().subject_name(_SUBJECT)
-    request = builder.sign(state.key, hashes.SHA256())
-    _openssl(("req", "-verify", "-noout"), request)
-
-
-def _certificate(state: _State) -> None:
-    now = datetime.datetime.now(datetime.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(_SUBJECT)
-        .issuer_name(_SUBJECT)
-        .public_key(state.key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
+def _table() -> Table:
+    return Table(
+        *("provider", "key", *demo_steps.TITLES),
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+        caption=_CAPTION,
     )
-    certificate = builder.sign(state.key, hashes.SHA256())
-    certificate.verify_directly_issued_by(certificate)
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(certificate.public_bytes(serialization.Encoding.PEM))
-        file.flush()
-        _openssl(("verify", "-check_ss_sig", "-CAfile", file.name), certificate)
 
 
-def _token(state: _State) -> None:
-    import jwt
-
-    algorithm = "RS256" if state.name.startswith("RSA") else "ES256"
-    claims = {"sub": "device"}
-    token = jwt.encode(claims, state.key, algorithm)
-    if jwt.decode(token, state.key.public_key(), [algorithm]) != claims:
-        raise _DemoFailed("the JWT says something else than what was signed")
-
-
-def _decrypt(state: _State) -> None:
-    key, public_key = state.key, state.key.public_key()
-    if isinstance(key, parsec_keys.rsa.RSAPrivateKey):
-        assert isinstance(public_key, rsa.RSAPublicKey)  # noqa: S101
-        message = key.decrypt(public_key.encrypt(_MESSAGE, _OAEP), _OAEP)
-    else:
-        assert isinstance(public_key, ec.EllipticCurvePublicKey)  # noqa: S101
-        message = _HPKE.decrypt(_HPKE.encrypt(_MESSAGE, public_key), key)
-    if message != _MESSAGE:
-        raise _DemoFailed("the message came out as another one")
-
-
-def _reopen(state: _State) -> None:
-    before = state.key.public_key()
-    state.store.close()
-    state.store = parsec_keys.open_store(state.url)
-    state.key = state.store.load(state.name)
-    if state.key.public_key() != before:
-        raise _DemoFailed("the store gave another key after it was opened again")
-    state.sign(b"another message")
-
-
-_STEPS: Final[tuple[tuple[str, Callable[[_State], None]], ...]] = (
-    ("make", _make),
-    ("sign", _sign),
-    ("CSR", _request),
-    ("cert", _certificate),
-    ("JWT", _token),
-    ("decrypt", _decrypt),
-    ("reopen", _reopen),
-)
-
-
-def _openssl(
-    command: tuple[str, ...],
-    signed: x509.Certificate | x509.CertificateSigningRequest,
-) -> None:
-    done = subprocess.run(  # noqa: S603
-        ["openssl", *command],  # noqa: S607
-        input=signed.public_bytes(serialization.Encoding.PEM),
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        raise _DemoFailed(f"openssl refuses it: {done.stderr.decode()}")
+def _end(number: int, frame: FrameType | None) -> None:
+    # Without this, what ends the demo would leave its emulators behind.
+    sys.exit(128 + number)
