@@ -26,7 +26,7 @@ from parsec_keys.errors import (
     StorageFailure,
 )
 from parsec_keys.service.key_info_sqlite import FILE_NAME
-from parsec_keys.service.providers.tpm import _chip
+from parsec_keys.service.providers.tpm import _connection
 
 P256 = ec.SECP256R1()
 ECDSA = ec.ECDSA(hashes.SHA256())
@@ -148,7 +148,7 @@ def test_an_absent_tpm() -> None:
 
 
 def test_a_tcti_that_answers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_chip, "OPEN_SECONDS", 0.5)
+    monkeypatch.setattr(_connection, "OPEN_SECONDS", 0.5)
     with socket.socket() as mute, socket.socket() as control:
         port = free_port_pair()
         mute.bind(("127.0.0.1", port))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +19,16 @@ from parsec_keys.psa.attributes import (
 )
 from parsec_keys.service.providers import AdoptedKey
 from parsec_keys.service.providers.tpm import _tss
-from parsec_keys.service.providers.tpm._chip import Chip, LoadableKey
-from parsec_keys.service.providers.tpm._keys import encode_key_id, public_key_data
+from parsec_keys.service.providers.tpm._chip import Chip
+from parsec_keys.service.providers.tpm._key_id import (
+    LoadableKey,
+    PersistentKey,
+    encode_key_id,
+)
+from parsec_keys.service.providers.tpm._keys import public_key_data
 
 _OWNER_PARENTS: Final = frozenset({int(_tss.TPM2_RH.OWNER)})
+_PERSISTENT: Final = range(0x81000000, 0x82000000)
 
 
 def find(chip: Chip, reference: str) -> AdoptedKey:
@@ -38,24 +45,35 @@ def find(chip: Chip, reference: str) -> AdoptedKey:
 
 
 def _persistent(chip: Chip, handle: int) -> AdoptedKey:
-    def read(esapi: Any) -> Any:
+    public, name = _read(chip, handle)
+    attributes = _attributes(public)
+    key_id = encode_key_id(PersistentKey(handle, name))
+    return AdoptedKey(key_id, public_key_data(public), attributes)
+
+
+def _read(chip: Chip, handle: int) -> tuple[Any, bytes]:
+    """The public part and the name of a persistent key."""
+
+    def read(esapi: Any) -> tuple[Any, bytes] | None:
         try:
             resource = esapi.tr_from_tpmpublic(handle)
         except _tss.TSS2_Exception as e:
             if _tss.code(e) != _tss.TPM2_RC.HANDLE:
                 raise
             return None
-        public, _, _ = esapi.read_public(resource)
-        return public
+        try:
+            public, name, _ = esapi.read_public(resource)
+            return public, bytes(name)
+        finally:
+            esapi.tr_close(resource)
 
-    public = chip.run(f"reading the key at {handle:#010x}", read)
-    if public is None:
+    found = chip.run(f"reading the key at {handle:#010x}", read)
+    if found is None:
         raise KeyNotFound(
             f"the TPM has no key at {handle:#010x}: tpm2_getcap handles-persistent "
             "lists those that it has"
         )
-    key_id = encode_key_id(handle)
-    return AdoptedKey(key_id, public_key_data(public), _attributes(public))
+    return found
 
 
 def _file(chip: Chip, path: Path) -> AdoptedKey:
@@ -63,19 +81,33 @@ def _file(chip: Chip, path: Path) -> AdoptedKey:
         key = _tss.TSSPrivKey.from_pem(path.read_bytes())
     except OSError as e:
         raise KeyNotFound(f"the key file {path} cannot be read: {e.strerror}") from e
-    except (ValueError, TypeError, RuntimeError) as e:
+    except Exception as e:  # Whatever a parser makes of somebody else's file.
         raise NotSupported(f"{path} is no TSS2 PRIVATE KEY that is understood") from e
-    if int(key.parent) not in _OWNER_PARENTS or not key.empty_auth:
+    if not key.empty_auth:
         raise NotSupported(
-            f"the key in {path} has a password or a parent of its own: only keys of "
-            "the owner hierarchy's primary without a password are used"
+            f"the key in {path} has a password: only keys without one are used"
         )
-    loadable = LoadableKey(
-        chip.primary_name, key.public.marshal(), key.private.marshal(), b""
-    )
     public = key.public
-    return AdoptedKey(
-        encode_key_id(loadable), public_key_data(public), _attributes(public)
+    attributes = _attributes(public)
+    loadable = _loadable(chip, path, key)
+    uid = os.urandom(16)
+    # A key of another TPM shall be refused here, and not when it is used.
+    chip.run_with_key(f"loading {path}", uid, loadable, lambda *_: None, secret=False)
+    chip.forget(uid)
+    return AdoptedKey(encode_key_id(loadable), public_key_data(public), attributes)
+
+
+def _loadable(chip: Chip, path: Path, key: Any) -> LoadableKey:
+    parent = int(key.parent)
+    public, private = key.public.marshal(), key.private.marshal()
+    if parent in _OWNER_PARENTS:
+        return LoadableKey(chip.primary_name, public, private, b"")
+    if parent in _PERSISTENT:
+        _, name = _read(chip, parent)
+        return LoadableKey(name, public, private, b"", parent)
+    raise NotSupported(
+        f"the key in {path} has {parent:#010x} as its parent: only keys under the "
+        "owner hierarchy or under a persistent key are used"
     )
 
 

@@ -7,44 +7,33 @@ turns out to have forgotten us.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 from parsec_keys._fork import ForkSafeLock
-from parsec_keys.errors import ProviderFailure, ServiceUnavailable
+from parsec_keys.errors import KeyNotFound, ProviderFailure, ServiceUnavailable
 from parsec_keys.service.config import TpmConfig
-from parsec_keys.service.providers.tpm import _tss
+from parsec_keys.service.providers.tpm import _tcti, _tss
+from parsec_keys.service.providers.tpm._connection import connect
+from parsec_keys.service.providers.tpm._key_id import LoadableKey, PersistentKey
 from parsec_keys.service.providers.tpm._tenancy import SoleTenancy, Tenancy
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-OPEN_SECONDS: Final = 10.0
-"""How long a TPM may take to answer at all."""
 _RETRIES: Final = 8
 _PLAIN: Final = _tss.TPMA_SESSION.CONTINUESESSION
 _ENCRYPTED: Final = _PLAIN | _tss.TPMA_SESSION.ENCRYPT | _tss.TPMA_SESSION.DECRYPT
-_LOCAL_TCTIS: Final = ("swtpm", "mssim", "libtpms", "cmd")
-"""Emulators: their bus is a socket or memory of this machine, which nobody probes."""
+_MOST_SAVED: Final = 1024
+"""How many keys' saved contexts, of about 1.5 kB, are remembered."""
 
 _abandoned: Final[list[object]] = []
 """A parent's contexts: a finaliser in the child would talk over the parent's line."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadableKey:
-    """A wrapped key and what opens it; ``parent`` is the name of its primary."""
-
-    parent: bytes
-    public: bytes
-    private: bytes = field(repr=False)
-    auth: bytes = field(repr=False)
 
 
 class Chip:
@@ -58,7 +47,7 @@ class Chip:
             AuthenticationError: its owner hierarchy has another auth value.
         """
         self._config = config
-        self._protected = not config.tcti.startswith(_LOCAL_TCTIS)
+        self._protected = not _tcti.is_private(config.tcti)
         if config.protect_bus is not None:
             self._protected = config.protect_bus
         self._one_command = ForkSafeLock()
@@ -70,7 +59,12 @@ class Chip:
         self._tenancy: Tenancy | SoleTenancy = SoleTenancy()
         self._process = 0
         self._primary_name = b""
-        self.run(f"opening the TPM '{config.tcti}'", lambda esapi: None)
+        self._ours: list[int] = []
+        try:
+            self.run(f"opening the TPM '{config.tcti}'", lambda esapi: None)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def primary_name(self) -> bytes:
@@ -98,7 +92,7 @@ class Chip:
         self,
         asked: str,
         uid: bytes,
-        key: LoadableKey | int,
+        key: LoadableKey | PersistentKey,
         command: Callable[[Any, Any, Any], T],
         *,
         secret: bool,
@@ -106,13 +100,16 @@ class Chip:
         """Run ``command(esapi, key, session)`` with a key loaded.
 
         Args:
-            key: a wrapped key, or the handle of a persistent one.
+            key: a wrapped key, or a persistent one.
             secret: whether what the TPM answers is nobody else's business.
         """
 
         def with_key() -> T:
-            handle = self._handle(asked, uid, key)
-            return command(self._esapi, handle, self._session_for(secret=secret))
+            if isinstance(key, LoadableKey):
+                handle = self._loaded_handle(asked, uid, key)
+                return command(self._esapi, handle, self._session_for(secret=secret))
+            with self._persistent(asked, key) as handle:
+                return command(self._esapi, handle, self._session_for(secret=secret))
 
         return self._guarded(asked, with_key)
 
@@ -120,14 +117,16 @@ class Chip:
         """Take a key out of the TPM, if it is there."""
 
         def flush(esapi: Any) -> None:
-            self._saved.pop(uid, None)
             handle = self._loaded.pop(uid, None)
             if handle is not None:
                 self._flush(handle)
                 self._note()
 
-        if not self._closed:
-            self.run("removing a key", flush)
+        with self._one_command:
+            self._saved.pop(uid, None)
+            # A TPM that cannot be reached keeps nobody from deleting a key.
+            if uid in self._loaded and not self._closed:
+                self.run("removing a key", flush)
 
     def close(self) -> None:
         """Flush all that is ours and let the TPM go. A second call does nothing."""
@@ -135,16 +134,14 @@ class Chip:
             if self._closed:
                 return
             self._closed = True
-            if self._process != os.getpid() or self._esapi is None:
-                _abandoned.append((self._esapi, self._saved, self._tenancy))
-                return
-            with self._tenancy.turn() as left:
-                if left is not None:
-                    self._move_in(left)
-                for handle in [*self._loaded.values(), self._session]:
-                    self._flush(handle)
-                self._tenancy.note(())
-            self._let_go()
+            if self._process != os.getpid():
+                self._abandon()
+            elif self._esapi is not None:
+                with (
+                    contextlib.suppress(_tss.TSS2_Exception),
+                    self._tenancy.turn() as left,
+                ):
+                    self._leave(left)
             self._tenancy.close()
 
     def _guarded(self, asked: str, command: Callable[[], T]) -> T:
@@ -156,9 +153,7 @@ class Chip:
             with self._tenancy.turn() as left:
                 try:
                     if self._esapi is None:
-                        self._esapi = connect(self._config.tcti)
-                        self._move_in(left or ())
-                        self._greet()
+                        self._connect(left or ())
                     elif left is not None:
                         self._move_in(left)
                     return self._resumed(asked, command)
@@ -168,18 +163,18 @@ class Chip:
     def _resumed(self, asked: str, command: Callable[[], T]) -> T:
         """Run a command, once more with everything anew if the TPM had restarted."""
         try:
-            return self._persistent(command)
+            return self._patiently(command)
         except _tss.TSS2_Exception as e:
             if not _tss.is_stale(e):
                 raise
-        logger.info("%s: the TPM has restarted; loading keys again", asked)
+        logger.info("%s: the TPM may have restarted; loading keys again", asked)
+        # It may not have, and then what was loaded is still there.
+        left = self._ours
         self._let_go()
-        self._esapi = connect(self._config.tcti)
-        self._move_in(())
-        self._greet()
-        return self._persistent(command)
+        self._connect(left)
+        return self._patiently(command)
 
-    def _persistent(self, command: Callable[[], T]) -> T:
+    def _patiently(self, command: Callable[[], T]) -> T:
         """Run a command again while the TPM asks for that, or for a free slot."""
         for attempt in range(_RETRIES):
             try:
@@ -194,13 +189,31 @@ class Chip:
         return command()
 
     def _start_in_this_process(self) -> None:
-        # A parent's context is never closed here: it would talk over its line.
-        _abandoned.append((self._esapi, self._saved, self._tenancy))
-        self._esapi, self._session = None, None
-        self._loaded, self._saved = OrderedDict(), {}
+        self._abandon()
+        self._tenancy.close()
         self._process = os.getpid()
-        shared = self._config.tcti.startswith(_LOCAL_TCTIS)
-        self._tenancy = Tenancy(self._config.tcti) if shared else SoleTenancy()
+        alone = _tcti.has_manager(self._config.tcti)
+        self._tenancy = SoleTenancy() if alone else Tenancy(self._config.tcti)
+
+    def _abandon(self) -> None:
+        # A parent's context is never closed here: it would talk over its line.
+        _abandoned.append((self._esapi, self._saved))
+        self._esapi, self._session = None, None
+        self._loaded, self._saved, self._ours = OrderedDict(), {}, []
+
+    def _connect(self, left: Iterable[int]) -> None:
+        """Open a context, with nothing loaded but the primary.
+
+        ``left`` are the TPM handles to flush.
+        """
+        self._esapi = connect(self._config.tcti)
+        try:
+            self._move_in(left)
+            self._greet()
+        except BaseException:
+            # The next call starts here again, and not with another primary.
+            self._leave(None)
+            raise
 
     def _move_in(self, left: Iterable[int]) -> None:
         """Start with nothing loaded, after flushing what a former tenant left."""
@@ -208,15 +221,26 @@ class Chip:
             self._esapi.tr_close(handle)
         if self._session is not None:
             self._esapi.tr_close(self._session)
-        self._loaded, self._session = OrderedDict(), None
+        self._loaded, self._session, self._ours = OrderedDict(), None, []
         for tpm_handle in left:
             _tss.flush_raw(self._esapi, tpm_handle)
+
+    def _leave(self, left: Iterable[int] | None) -> None:
+        """Flush all that is ours, or what a tenant left, and close the context."""
+        try:
+            if left is not None:
+                self._move_in(left)
+            for handle in (*self._loaded.values(), self._session):
+                self._flush(handle)
+            self._tenancy.note(())
+        finally:
+            self._let_go()
 
     def _greet(self) -> None:
         """Authorise with the owner, and see whether this is the TPM of before."""
         self._saved = {}
         self._esapi.tr_set_auth(_tss.ESYS_TR.OWNER, self._config.owner_hierarchy_auth)
-        name = self._persistent(lambda: self._name_of(self._primary()))
+        name = self._patiently(lambda: self._name_of(self._primary()))
         if self._primary_name not in (b"", name):
             raise ProviderFailure(
                 "the TPM was cleared, or is another one, since this store was opened: "
@@ -227,13 +251,15 @@ class Chip:
     def _let_go(self) -> None:
         # A context that is not there stands for one that must be opened first.
         self._esapi.close()
-        self._esapi, self._loaded, self._session = None, OrderedDict(), None
+        self._esapi, self._session = None, None
+        self._loaded, self._ours = OrderedDict(), []
 
     def _note(self) -> None:
         handles = [*self._loaded.values()]
         if self._session is not None:
             handles.append(self._session)
-        self._tenancy.note(self._esapi.tr_get_tpm_handle(each) for each in handles)
+        self._ours = [int(self._esapi.tr_get_tpm_handle(each)) for each in handles]
+        self._tenancy.note(self._ours)
 
     def _primary(self) -> Any:
         handle = self._loaded.get(_PRIMARY)
@@ -261,14 +287,12 @@ class Chip:
         name = self._esapi.tr_get_name(handle)
         return bytes(name)
 
-    def _handle(self, asked: str, uid: bytes, key: LoadableKey | int) -> Any:
+    def _loaded_handle(self, asked: str, uid: bytes, key: LoadableKey) -> Any:
         handle = self._loaded.get(uid)
         if handle is not None:
             self._loaded.move_to_end(uid)
             return handle
-        if isinstance(key, int):
-            return self._esapi.tr_from_tpmpublic(key)
-        if key.parent != self._primary_name:
+        if key.parent_handle is None and key.parent != self._primary_name:
             raise ProviderFailure(
                 f"{asked} failed: the key was made by another TPM, or this TPM was "
                 "cleared since; use the TPM that made it, or make a new key"
@@ -277,16 +301,41 @@ class Chip:
         if saved is not None:
             handle = self._esapi.context_load(saved)
         else:
-            handle = self._load(key)
+            handle = self._load(asked, key)
         self._loaded[uid] = handle
-        self._note()
         self._esapi.tr_set_auth(handle, key.auth)
+        self._note()
         return handle
 
-    def _load(self, key: LoadableKey) -> Any:
+    def _load(self, asked: str, key: LoadableKey) -> Any:
         public, _ = _tss.TPM2B_PUBLIC.unmarshal(key.public)
         private, _ = _tss.TPM2B_PRIVATE.unmarshal(key.private)
-        return self._esapi.load(self._primary(), private, public)
+        if key.parent_handle is None:
+            return self._esapi.load(self._primary(), private, public)
+        persistent = PersistentKey(key.parent_handle, key.parent)
+        with self._persistent(asked, persistent) as parent:
+            return self._esapi.load(parent, private, public)
+
+    @contextlib.contextmanager
+    def _persistent(self, asked: str, key: PersistentKey) -> Iterator[Any]:
+        """A persistent key, if it is still the one that was found there."""
+        try:
+            handle = self._esapi.tr_from_tpmpublic(key.handle)
+        except _tss.TSS2_Exception as e:
+            if _tss.code(e) != _tss.TPM2_RC.HANDLE:
+                raise
+            raise KeyNotFound(
+                f"{asked} failed: the TPM has no key at {key.handle:#010x} any more"
+            ) from e
+        try:
+            if self._name_of(handle) != key.name:
+                raise KeyNotFound(
+                    f"{asked} failed: at {key.handle:#010x} the TPM has another key by "
+                    "now; put the old one back, or load the new one by its handle"
+                )
+            yield handle
+        finally:
+            self._esapi.tr_close(handle)
 
     def _session_for(self, *, secret: bool) -> Any:
         """What authorises a command: on a bus, a salted HMAC session."""
@@ -313,6 +362,8 @@ class Chip:
                 continue
             if uid not in self._saved:
                 self._saved[uid] = self._esapi.context_save(handle)
+            if len(self._saved) > _MOST_SAVED:
+                del self._saved[next(each for each in self._saved if each != _PRIMARY)]
             del self._loaded[uid]
             self._flush(handle)
             return True
@@ -328,44 +379,3 @@ class Chip:
 
 
 _PRIMARY: Final = b"primary"
-
-
-def connect(tcti: str) -> Any:
-    """An ESAPI context of a TPM that answers.
-
-    The C library waits for ever for an answer, so that a thread of its own asks.
-
-    Raises:
-        ServiceUnavailable: nothing answers there.
-    """
-    answers: list[Any] = []
-    failures: list[Exception] = []
-
-    def ask() -> None:
-        try:
-            answers.append(_start(tcti))
-        except Exception as e:
-            failures.append(e)
-
-    thread = threading.Thread(target=ask, name="parsec-keys TPM", daemon=True)
-    thread.start()
-    thread.join(OPEN_SECONDS)
-    if answers:
-        return answers[0]
-    cause = failures[0] if failures else None
-    why = str(cause) if cause else f"no answer in {OPEN_SECONDS:.0f} seconds"
-    raise ServiceUnavailable(
-        f"no TPM answers at '{tcti}' ({why}): check the TCTI, that the device or "
-        "emulator is there, and that this user may use it (group tss)"
-    ) from cause
-
-
-def _start(tcti: str) -> Any:
-    esapi = _tss.ESAPI(tcti)
-    try:
-        esapi.startup(_tss.TPM2_SU.CLEAR)
-    except _tss.TSS2_Exception as e:
-        if _tss.code(e) != _tss.ALREADY_STARTED:
-            esapi.close()
-            raise
-    return esapi

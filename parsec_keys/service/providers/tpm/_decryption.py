@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from parsec_keys.errors import DecryptionFailed, Error, ProviderFailure
+from parsec_keys.errors import DecryptionFailed, ProviderFailure
 from parsec_keys.psa.algorithms import AsymmetricEncryption, RsaOaep
 from parsec_keys.service.implicit_rejection import RejectionSecrets
 from parsec_keys.service.key_formats import decode_ecc_public_key, rsa_modulus
@@ -93,13 +93,8 @@ def _native_oaep(
     try:
         return run_with_key(chip, key, command, secret=True)
     except ProviderFailure as e:
-        if not _is_bad_padding(e):
+        if not _tss.is_because(e, _BAD_PADDING):
             raise
     # A TPM that really is in failure mode answers nothing else either.
     chip.run(f"using {key.described}", lambda esapi: bytes(esapi.get_random(1)))
     raise DecryptionFailed
-
-
-def _is_bad_padding(error: Error) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, _tss.TSS2_Exception) and _tss.code(cause) in _BAD_PADDING

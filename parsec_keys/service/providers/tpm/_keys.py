@@ -1,7 +1,6 @@
-"""A TPM's keys: their templates, how they are made and imported, and their key id.
+"""A TPM's keys: their templates, and how they are made and imported.
 
-A key id is a wrapped key with its random auth value and the name of the primary that
-wraps it, or the handle of a persistent key that somebody else made.
+Each has a random auth value, which only its key id remembers.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from parsec_keys.errors import NotSupported, StorageFailure
+from parsec_keys.errors import NotSupported
 from parsec_keys.psa.attributes import EccKeyPair, KeyAttributes, RsaKeyPair
 from parsec_keys.service.key_formats import (
     curve_of,
@@ -23,11 +22,10 @@ from parsec_keys.service.key_formats import (
 )
 from parsec_keys.service.providers import CreatedKey
 from parsec_keys.service.providers.tpm import _tss
-from parsec_keys.service.providers.tpm._chip import Chip, LoadableKey
+from parsec_keys.service.providers.tpm._chip import Chip
+from parsec_keys.service.providers.tpm._key_id import LoadableKey, encode_key_id
 
 _AUTH_LENGTH: Final = 32
-_WRAPPED: Final = b"\x01"
-_PERSISTENT: Final = b"\x02"
 DEFAULT_EXPONENT: Final = 65537
 # Signing and decrypting, unrestricted and without a scheme, so that the bare RSA
 # operation is there; and outside dictionary-attack protection, because an auth value of
@@ -103,38 +101,6 @@ def check_exponent(public_exponent: int) -> None:
             f"RSA keys of a TPM have the public exponent {DEFAULT_EXPONENT}, not "
             f"{public_exponent}"
         )
-
-
-def encode_key_id(key: LoadableKey | int) -> bytes:
-    """A key id: a version byte, then length-prefixed parts or a handle."""
-    if isinstance(key, int):
-        return _PERSISTENT + key.to_bytes(4, "big")
-    parts = (key.parent, key.public, key.private, key.auth)
-    return _WRAPPED + b"".join(len(p).to_bytes(2, "big") + p for p in parts)
-
-
-def decode_key_id(key_id: bytes) -> LoadableKey | int:
-    """What a key id holds.
-
-    Raises:
-        StorageFailure: it is damaged, or from a newer version.
-    """
-    version, rest = key_id[:1], key_id[1:]
-    if version == _PERSISTENT and len(rest) == 4:
-        return int.from_bytes(rest, "big")
-    parts: list[bytes] = []
-    while version == _WRAPPED and len(rest) >= 2:
-        length = int.from_bytes(rest[:2], "big")
-        parts.append(rest[2 : 2 + length])
-        if len(parts[-1]) != length:
-            break
-        rest = rest[2 + length :]
-    if len(parts) != 4 or rest:
-        raise StorageFailure(
-            "the record of a TPM key is damaged, or from a newer parsec-keys: restore "
-            "the key info from a backup"
-        )
-    return LoadableKey(*parts)
 
 
 def public_key_data(public: Any) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from parsec_keys._pyca import HASHES
-from parsec_keys.errors import InvalidArgument, NotSupported
+from parsec_keys.errors import InvalidArgument, NotSupported, ProviderFailure
 from parsec_keys.psa.algorithms import (
     AsymmetricSignature,
     DeterministicEcdsa,
@@ -27,7 +27,7 @@ from parsec_keys.service.key_info import KeyRecord
 from parsec_keys.service.providers.tpm import _tss
 from parsec_keys.service.providers.tpm._capabilities import Capabilities
 from parsec_keys.service.providers.tpm._chip import Chip
-from parsec_keys.service.providers.tpm._keys import decode_key_id
+from parsec_keys.service.providers.tpm._key_id import decode_key_id
 from parsec_keys.service.rsa_padding import digest_info, encode_pkcs1v15, encode_pss
 
 T = TypeVar("T")
@@ -85,13 +85,27 @@ def sign(
 
 
 def bare(chip: Chip, key: KeyRecord, block: bytes) -> bytes:
-    """The bare RSA private-key operation on a block as long as the modulus."""
+    """The bare RSA private-key operation on a block as long as the modulus.
+
+    Raises:
+        NotSupported: somebody made this key without it.
+    """
 
     def command(esapi: Any, handle: Any, session: Any) -> bytes:
         result = esapi.rsa_decrypt(handle, block, _tss.NULL_SCHEME, session1=session)
         return bytes(result.buffer)
 
-    return run_with_key(chip, key, command, secret=True).rjust(len(block), b"\x00")
+    try:
+        result = run_with_key(chip, key, command, secret=True)
+    except ProviderFailure as e:
+        if not _tss.is_because(e, _tss.LACKS_USAGE):
+            raise
+        raise NotSupported(
+            f"{key.described} may only sign in its TPM, which a padding that is made "
+            "here needs more for: use PKCS#1 v1.5 with SHA-256, or a key that may "
+            "decrypt too"
+        ) from e
+    return result.rjust(len(block), b"\x00")
 
 
 def run_with_key(

@@ -137,9 +137,9 @@ ECC_PRIMARY: Final = TPM2B_PUBLIC.parse("ecc256:aes128cfb", objectAttributes=_PR
 RSA_PRIMARY: Final = TPM2B_PUBLIC.parse("rsa2048:aes128cfb", objectAttributes=_PRIMARY)
 NO_SUCH_KEY_TYPE: Final = frozenset({TPM2_RC.TYPE, TPM2_RC.CURVE})
 
-# A response code's upper bytes name the layer; 0 is the TPM itself, and 9 a TPM's
-# answer passed on by a resource manager (TSS 2.0 Overview, section 4.1.5).
-_LAYERS_OF_THE_TPM: Final = frozenset({0, 9})
+# A response code's upper bytes name the layer: 0 is the TPM itself, 11 and 12 its
+# resource manager, which speaks in the TPM's codes (tss2_common.h).
+_LAYERS_OF_THE_TPM: Final = frozenset({0, 11, 12})
 _LAYERS_OF_A_TCTI: Final = frozenset({10})
 SLOTS_FULL: Final = frozenset(
     {TPM2_RC.OBJECT_MEMORY, TPM2_RC.SESSION_MEMORY, TPM2_RC.OBJECT_HANDLES}
@@ -156,6 +156,8 @@ _STALE: Final = frozenset(
     | {TPM2_RC.REFERENCE_H0 + index for index in range(7)}
     | {TPM2_RC.REFERENCE_S0 + index for index in range(7)}
 )
+LACKS_USAGE: Final = frozenset({TPM2_RC.ATTRIBUTES})
+"""A key whose attributes forbid what it is asked for."""
 _REFUSED: Final = frozenset({TPM2_RC.BAD_AUTH, TPM2_RC.AUTH_FAIL})
 
 
@@ -182,8 +184,14 @@ def flush_raw(esapi: Any, tpm_handle: int) -> None:
 
 
 def is_stale(error: TSS2_Exception) -> bool:
-    """Whether the TPM, or its resource manager, has restarted and forgotten us."""
+    """Whether the TPM, or its resource manager, may have restarted and forgotten us."""
     return code(error) in _STALE or int(error.rc) >> 16 in _LAYERS_OF_A_TCTI
+
+
+def is_because(error: Error, codes: frozenset[int]) -> bool:
+    """Whether one of the TPM's codes is why ``translated`` made this error."""
+    cause = error.__cause__
+    return isinstance(cause, TSS2_Exception) and code(cause) in codes
 
 
 def translated(error: TSS2_Exception, asked: str) -> Error:

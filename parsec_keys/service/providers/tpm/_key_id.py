@@ -1,0 +1,94 @@
+"""A TPM key's key id: all that is needed to use the key again, in bytes.
+
+Either a wrapped key with its auth value, or the handle of a persistent key. Both say by
+name which key or parent they mean: a name is a hash of the public part, so that a
+handle that stands for another key by now is never mistaken for the old one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from parsec_keys.errors import StorageFailure
+
+_WRAPPED: Final = b"\x01"
+_PERSISTENT: Final = b"\x02"
+_HANDLE_LENGTH: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LoadableKey:
+    """A wrapped key and what opens it.
+
+    ``parent`` is the name of the key that wraps it: the storage primary, or the
+    persistent key at ``parent_handle``.
+    """
+
+    parent: bytes
+    public: bytes
+    private: bytes = field(repr=False)
+    auth: bytes = field(repr=False)
+    parent_handle: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PersistentKey:
+    """A key that stays in the TPM, and its name when it was found there."""
+
+    handle: int
+    name: bytes
+
+
+def encode_key_id(key: LoadableKey | PersistentKey) -> bytes:
+    """A key id: a version byte, then parts, each after its length in two bytes."""
+    if isinstance(key, PersistentKey):
+        return _PERSISTENT + _joined(_handle(key.handle), key.name)
+    parent_handle = b"" if key.parent_handle is None else _handle(key.parent_handle)
+    return _WRAPPED + _joined(
+        key.parent, key.public, key.private, key.auth, parent_handle
+    )
+
+
+def decode_key_id(key_id: bytes) -> LoadableKey | PersistentKey:
+    """What a key id holds.
+
+    Raises:
+        StorageFailure: it is damaged, or from a newer version.
+    """
+    version, parts = key_id[:1], _split(key_id[1:])
+    handle = int.from_bytes(parts[0 if version == _PERSISTENT else -1], "big")
+    if version == _PERSISTENT and len(parts) == 2 and handle:
+        return PersistentKey(handle, parts[1])
+    if version == _WRAPPED and len(parts) == 5 and len(parts[4]) <= _HANDLE_LENGTH:
+        parent, public, private, auth, _ = parts
+        return LoadableKey(parent, public, private, auth, handle or None)
+    raise _damaged()
+
+
+def _handle(handle: int) -> bytes:
+    return handle.to_bytes(_HANDLE_LENGTH, "big")
+
+
+def _joined(*parts: bytes) -> bytes:
+    return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+
+
+def _split(joined: bytes) -> list[bytes]:
+    parts: list[bytes] = []
+    while joined:
+        end = 2 + int.from_bytes(joined[:2], "big")
+        if end > len(joined):
+            raise _damaged()
+        parts.append(joined[2:end])
+        joined = joined[end:]
+    if not parts:
+        raise _damaged()
+    return parts
+
+
+def _damaged() -> StorageFailure:
+    return StorageFailure(
+        "the record of a TPM key is damaged, or from a newer parsec-keys: restore the "
+        "key info from a backup"
+    )
