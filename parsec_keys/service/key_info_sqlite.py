@@ -70,11 +70,13 @@ class SqliteKeyInfoManager:
         self._database: sqlite3.Connection | None = None
         own_directory(directory)
         own_directory(self._intents)
-        with self._transaction() as database:
-            _check_schema(database, self._path)
+        with self._reading() as database:
+            if not _is_current(database, self._path):
+                with self._transaction():
+                    _make_schema(database, self._path)
 
     def find(self, application: ApplicationIdentity, key_name: str) -> KeyRecord | None:
-        with self._transaction() as database:
+        with self._reading() as database:
             row = database.execute(
                 f"SELECT {_COLUMNS} FROM key_record WHERE authenticator = ? AND "  # noqa: S608
                 "application = ? AND key_name = ? AND NOT intent",
@@ -83,7 +85,7 @@ class SqliteKeyInfoManager:
         return None if row is None else self._record(row)
 
     def records(self, application: ApplicationIdentity) -> list[KeyRecord]:
-        with self._transaction() as database:
+        with self._reading() as database:
             rows = database.execute(
                 f"SELECT {_COLUMNS} FROM key_record WHERE authenticator = ? AND "  # noqa: S608
                 "application = ? AND NOT intent ORDER BY key_name",
@@ -145,7 +147,7 @@ class SqliteKeyInfoManager:
         self._let_go(uid)
 
     def abandoned(self, provider: str) -> Iterator[bytes]:
-        with self._transaction() as database:
+        with self._reading() as database:
             rows = database.execute(
                 "SELECT uid FROM key_record WHERE provider = ? AND intent", (provider,)
             ).fetchall()
@@ -172,7 +174,7 @@ class SqliteKeyInfoManager:
                 self._let_go(uid)
 
     def _is_intent(self, uid: bytes) -> bool:
-        with self._transaction() as database:
+        with self._reading() as database:
             row = database.execute(
                 "SELECT intent FROM key_record WHERE uid = ?", (uid,)
             ).fetchone()
@@ -198,9 +200,13 @@ class SqliteKeyInfoManager:
             os.close(descriptor)
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._lock, self._translated():
-            database = self._connection()
+            yield self._connection()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._reading() as database:
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
@@ -263,17 +269,22 @@ def _open(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _check_schema(database: sqlite3.Connection, path: Path) -> None:
+def _is_current(database: sqlite3.Connection, path: Path) -> bool:
+    """Whether the schema is ours; False of one that is older, or not there yet."""
     (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version == SCHEMA_VERSION:
-        return
     if version > SCHEMA_VERSION:
         raise StorageFailure(
             f"the key info {path} has schema {version}, made by a newer parsec-keys; "
             f"this one knows schema {SCHEMA_VERSION}: upgrade parsec-keys"
         )
-    tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables[0]:
+    return bool(version == SCHEMA_VERSION)
+
+
+def _make_schema(database: sqlite3.Connection, path: Path) -> None:
+    if _is_current(database, path):
+        return  # Another process was faster.
+    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables:
         raise StorageFailure(f"{path} is a database, but not key info of parsec-keys")
     database.execute(_SCHEMA)
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -117,9 +117,17 @@ class KeyLifecycle:
         self._key_info.cancel(record.uid)
 
     def recover(self, name: str, provider: Provider) -> None:
-        """Remove what killed processes left of keys in a provider."""
+        """Remove what killed processes left of keys in a provider.
+
+        What cannot be removed now does not keep the store from opening: it stays an
+        intent, for the next start.
+        """
         for uid in self._key_info.abandoned(name):
-            provider.destroy_key(uid)
+            try:
+                provider.destroy_key(uid)
+            except Error as e:
+                logger.warning("provider '%s': a half-made key stays: %s", name, e)
+                continue
             self._key_info.cancel(uid)
             logger.info("provider '%s': removed a half-made key", name)
 
