@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -13,14 +14,35 @@ from parsec_keys.cli.output import as_json, rows
 from parsec_keys.psa.attributes import (
     ECC_USAGE,
     RSA_USAGE,
+    EccFamily,
     EccKeyPair,
     KeyAttributes,
     KeyPolicy,
     RsaKeyPair,
 )
-from parsec_keys.psa.words import algorithm_to_words, key_type_to_words
+from parsec_keys.psa.words import (
+    algorithm_from_words,
+    algorithm_to_words,
+    key_type_to_words,
+)
 
 _RSA_SIZES: Final = (1024, 2048, 3072, 4096, 8192)
+_ALGORITHMS: Final[dict[KeyAttributes, tuple[str, ...]]] = {
+    KeyAttributes(RsaKeyPair(), 2048, KeyPolicy(RSA_USAGE)): (
+        "RSA_PKCS1V15_SIGN(SHA_256)",
+        "RSA_PSS(SHA_256)",
+        "RSA_PSS(SHA_256, mgf=SHA_1, salt=20)",
+        "RSA_OAEP(SHA_256)",
+        "RSA_OAEP(SHA_256, mgf=SHA_1)",
+        "RSA_PKCS1V15_CRYPT",
+    ),
+    KeyAttributes(EccKeyPair(EccFamily.SECP_R1), 256, KeyPolicy(ECC_USAGE)): (
+        "ECDSA(SHA_256)",
+        "DETERMINISTIC_ECDSA(SHA_256)",
+        "ECDH",
+    ),
+}
+"""What is asked of each provider, with the key that it is asked for."""
 _json_option = click.option("--json", "json_", is_flag=True, help="Write JSON.")
 
 
@@ -114,7 +136,18 @@ def _supported(keys: parsec_keys.KeyStore, provider: str) -> dict[str, list[Any]
                 KeyAttributes(EccKeyPair(family), bits, ecc), provider=provider
             )
         ],
+        "algorithms": [
+            algorithm
+            for attributes, algorithms in _ALGORITHMS.items()
+            for algorithm in algorithms
+            if keys.supports(_permitting(attributes, algorithm), provider=provider)
+        ],
     }
+
+
+def _permitting(attributes: KeyAttributes, algorithm: str) -> KeyAttributes:
+    policy = replace(attributes.policy, algorithm=algorithm_from_words(algorithm))
+    return replace(attributes, policy=policy)
 
 
 def _text(value: object) -> str:

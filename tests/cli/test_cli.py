@@ -133,6 +133,9 @@ def test_providers(run: Run, provider: str) -> None:
     assert listed["name"] == provider
     assert 2048 in listed["rsa"]
     assert "secp256r1" in listed["curves"]
+    assert "RSA_PSS(SHA_256, mgf=SHA_1, salt=20)" in listed["algorithms"]
+    deterministic = "DETERMINISTIC_ECDSA(SHA_256)" in listed["algorithms"]
+    assert deterministic == (provider == "software")
     assert provider in run("providers").stdout.decode()
 
 
