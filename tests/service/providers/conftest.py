@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from parsec_keys.emulators import Swtpm
 from parsec_keys.errors import Error
+from parsec_keys.service.config import TpmConfig
+from parsec_keys.service.providers.tpm import TpmProvider, _tss
 from tests.want import missing
 
 
@@ -27,3 +30,29 @@ def new_swtpm(
             return started.enter_context(emulator)
 
         yield start
+
+
+@pytest.fixture
+def swtpm(new_swtpm: Callable[[], Swtpm]) -> Swtpm:
+    """A TPM that no other test has touched."""
+    return new_swtpm()
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "protected"])
+def config(request: pytest.FixtureRequest, swtpm: Swtpm) -> TpmConfig:
+    return TpmConfig(swtpm.tcti, protect_bus=request.param)
+
+
+@pytest.fixture
+def tpm(config: TpmConfig) -> Iterator[TpmProvider]:
+    opened = TpmProvider.open(config)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def esapi(swtpm: Swtpm) -> Iterator[Any]:
+    """Another program that uses the same TPM."""
+    opened = _tss.ESAPI(swtpm.tcti)
+    yield opened
+    opened.close()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
+from parsec_keys.psa.algorithms import Ecdsa, Hash, RsaPkcs1v15Sign
 from parsec_keys.psa.attributes import (
     ECC_USAGE,
     RSA_USAGE,
@@ -20,7 +22,11 @@ from parsec_keys.service.authenticators import own_identity
 from parsec_keys.service.key_formats import curve_of
 from parsec_keys.service.key_info import KeyIdentity, KeyRecord
 from parsec_keys.service.providers import AdoptedKey, CreatedKey
-from parsec_keys.service.providers.tpm import TpmProvider
+from parsec_keys.service.providers.tpm import TpmProvider, _tss
+
+TRANSIENT, LOADED_SESSIONS = 0x80000000, 0x02000000
+"""The first handles of two kinds (TPM 2.0 part 2, section 7.4)."""
+SHA256 = utils.Prehashed(hashes.SHA256())
 
 
 def rsa_attributes(bits: int) -> KeyAttributes:
@@ -74,3 +80,23 @@ def verify_ecdsa(key: KeyRecord, signature: bytes, digest: bytes) -> None:
     der = utils.encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
     any_hash = utils.Prehashed(hashes.SHAKE256(len(digest)))
     ec_public_key(key).verify(der, digest, ec.ECDSA(any_hash))
+
+
+def signs(tpm: TpmProvider, key: KeyRecord) -> None:
+    """Sign with a key, and verify with pyca."""
+    digest = os.urandom(32)
+    if isinstance(key.attributes.type, RsaKeyPair):
+        signature = tpm.sign_hash(key, RsaPkcs1v15Sign(Hash.SHA_256), digest)
+        rsa_public_key(key).verify(signature, digest, padding.PKCS1v15(), SHA256)
+    else:
+        verify_ecdsa(key, tpm.sign_hash(key, Ecdsa(Hash.SHA_256), digest), digest)
+
+
+def handles(esapi: Any) -> list[int]:
+    """The objects and sessions that are in a TPM."""
+    found: list[int] = []
+    for first in (TRANSIENT, LOADED_SESSIONS):
+        _, data = esapi.get_capability(_tss.TPM2_CAP.HANDLES, first, 64)
+        listed = data.data.handles
+        found += [int(listed[index]) for index in range(len(listed))]
+    return found

@@ -1,0 +1,150 @@
+"""Keys that were there before: persistent ones, and TSS2 key files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parsec_keys.emulators import Swtpm
+from parsec_keys.errors import (
+    KeyNotFound,
+    NotSupported,
+    ProviderFailure,
+)
+from parsec_keys.psa.algorithms import Hash, RsaPkcs1v15Sign, RsaPss
+from parsec_keys.psa.attributes import UsageFlags
+from parsec_keys.service.providers.tpm import TpmProvider, _tss
+from tests.service.providers.tpm_keys import (
+    adopted,
+    signs,
+)
+
+NO_AUTH = "ecc256:null:null"
+
+
+@pytest.mark.parametrize("words", ["ecc256:null:null", "rsa2048:null:null"])
+def test_a_persistent_key(tpm: TpmProvider, esapi: Any, words: str) -> None:
+    _persist(esapi, words, 0x81000010)
+
+    key = adopted(tpm, "handle=0x81000010")
+
+    for _ in range(3):
+        signs(tpm, key)
+    tpm.destroy_key(key.uid)
+    signs(tpm, key)  # It was there before us, and stays.
+
+
+def test_another_key_at_the_handle_is_not_used(tpm: TpmProvider, esapi: Any) -> None:
+    persistent = _persist(esapi, NO_AUTH, 0x81000010)
+    key = adopted(tpm, "handle=0x81000010")
+    signs(tpm, key)
+
+    esapi.evict_control(_tss.ESYS_TR.OWNER, persistent, 0)
+    with pytest.raises(KeyNotFound, match="0x81000010"):
+        signs(tpm, key)
+    _persist(esapi, NO_AUTH, 0x81000010)
+    with pytest.raises(KeyNotFound, match="another key"):
+        signs(tpm, key)
+
+
+def test_no_key_at_the_handle(tpm: TpmProvider) -> None:
+    with pytest.raises(KeyNotFound, match="0x81000099"):
+        tpm.find_key("handle=0x81000099")
+
+
+def test_a_persistent_key_that_only_signs(tpm: TpmProvider, esapi: Any) -> None:
+    _persist(esapi, "rsa2048:null:null", 0x81000010, _tss.TPMA_OBJECT.DECRYPT)
+    key = adopted(tpm, "handle=0x81000010")
+    attributes = key.attributes
+
+    signs(tpm, key)
+    assert not attributes.policy.usage & UsageFlags.DECRYPT
+    for algorithm in (RsaPss(Hash.SHA_256), RsaPkcs1v15Sign(Hash.SHA_224)):
+        assert isinstance(algorithm.hash, Hash)
+        with pytest.raises(NotSupported, match="only sign"):
+            tpm.sign_hash(key, algorithm, bytes(algorithm.hash.size))
+
+
+@pytest.mark.parametrize(
+    "words", ["ecc256:ecdsa-sha256:null", "rsa2048:rsassa-sha256:null", "ecc:aes128cfb"]
+)
+def test_keys_with_a_scheme_or_restricted_are_refused(
+    tpm: TpmProvider, esapi: Any, words: str
+) -> None:
+    attributes = _tss.TPMA_OBJECT.DECRYPT
+    if words == "ecc:aes128cfb":
+        handle = esapi.create_primary(None, "ecc")[0]
+        esapi.evict_control(_tss.ESYS_TR.OWNER, handle, 0x81000010)
+        esapi.flush_context(handle)
+    else:
+        _persist(esapi, words, 0x81000010, attributes)
+
+    with pytest.raises(NotSupported):
+        tpm.find_key("handle=0x81000010")
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecc"])
+@pytest.mark.parametrize("parent", ["owner", "primary", "foreign"])
+def test_a_tss2_key_file(
+    tpm: TpmProvider, esapi: Any, tmp_path: Path, kind: str, parent: str
+) -> None:
+    handle = {"owner": int(_tss.TPM2_RH.OWNER)}.get(parent, 0x81000001)
+    if parent != "owner":
+        template = {"primary": _tss.ECC_PRIMARY, "foreign": "rsa2048:aes128cfb"}
+        made = esapi.create_primary(None, template[parent])[0]
+        esapi.evict_control(_tss.ESYS_TR.OWNER, made, handle)
+        esapi.flush_context(made)
+    make = {"rsa": _tss.TSSPrivKey.create_rsa, "ecc": _tss.TSSPrivKey.create_ecc}
+    file = tmp_path / "key.pem"
+    file.write_bytes(make[kind](esapi, parent=handle).to_pem())
+
+    key = adopted(tpm, f"file={file}")
+
+    signs(tpm, key)
+    tpm.destroy_key(key.uid)
+    signs(tpm, key)
+
+
+def test_key_files_that_cannot_be_used(
+    tpm: TpmProvider, esapi: Any, new_swtpm: Callable[[], Swtpm], tmp_path: Path
+) -> None:
+    file = tmp_path / "key.pem"
+    with pytest.raises(KeyNotFound, match=r"key\.pem"):
+        tpm.find_key(f"file={file}")
+
+    pem = "-----BEGIN TSS2 PRIVATE KEY-----\nMAA=\n-----END TSS2 PRIVATE KEY-----\n"
+    for content in (b"", b"text", pem.encode(), b"\xff\x00"):
+        file.write_bytes(content)
+        with pytest.raises(NotSupported, match="no TSS2 PRIVATE KEY"):
+            tpm.find_key(f"file={file}")
+
+    file.write_bytes(_tss.TSSPrivKey.create_ecc(esapi, password=b"x").to_pem())
+    with pytest.raises(NotSupported, match="password"):
+        tpm.find_key(f"file={file}")
+
+    other = _tss.ESAPI(new_swtpm().tcti)
+    file.write_bytes(_tss.TSSPrivKey.create_ecc(other).to_pem())
+    other.close()
+    with pytest.raises(ProviderFailure, match="integrity"):
+        tpm.find_key(f"file={file}")
+
+
+def _persist(esapi: Any, words: str, handle: int, without: int = 0) -> Any:
+    """Make a key without an auth value and leave it in the TPM for good."""
+    attributes = (
+        _tss.TPMA_OBJECT.USERWITHAUTH
+        | _tss.TPMA_OBJECT.SENSITIVEDATAORIGIN
+        | _tss.TPMA_OBJECT.SIGN_ENCRYPT
+        | _tss.TPMA_OBJECT.DECRYPT
+    )
+    template = _tss.TPM2B_PUBLIC.parse(words, objectAttributes=attributes & ~without)
+    parent = esapi.create_primary(None, "ecc")[0]
+    private, public = esapi.create(parent, _tss.TPM2B_SENSITIVE_CREATE(), template)[:2]
+    loaded = esapi.load(parent, private, public)
+    esapi.flush_context(parent)
+    persistent = esapi.evict_control(_tss.ESYS_TR.OWNER, loaded, handle)
+    esapi.flush_context(loaded)
+    return persistent
