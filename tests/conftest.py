@@ -83,23 +83,12 @@ def new_url(
 
 
 @pytest.fixture(scope="session")
-def _shared_stores() -> Iterator[dict[str, parsec_keys.KeyStore]]:
-    stores: dict[str, parsec_keys.KeyStore] = {}
-    yield stores
-    for store in stores.values():
-        store.close()
-
-
-@pytest.fixture(scope="session")
 def shared_store(
-    provider: str,
-    new_url: Callable[[str], str],
-    _shared_stores: dict[str, parsec_keys.KeyStore],
-) -> parsec_keys.KeyStore:
+    provider: str, new_url: Callable[[str], str]
+) -> Iterator[parsec_keys.KeyStore]:
     """One store of a provider for all tests that only use keys."""
-    if provider not in _shared_stores:
-        _shared_stores[provider] = open_or_miss(provider, new_url(provider))
-    return _shared_stores[provider]
+    with open_or_miss(provider, new_url(provider)) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from parsec_keys.psa.words import (
 from parsec_keys.service.authenticators import ApplicationIdentity, AuthenticatorType
 from parsec_keys.service.key_info import KeyIdentity, KeyRecord, name_taken
 from parsec_keys.service.owned_files import check_owner, own_directory, unusable
+from parsec_keys.service.shared_files import hold
 
 SCHEMA_VERSION: Final = 1
 FILE_NAME: Final = "key-info.sqlite3"
@@ -264,7 +265,9 @@ def _open(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(
         path, timeout=30, isolation_level=None, check_same_thread=False
     )
-    database.execute("PRAGMA journal_mode = WAL")
+    # SQLite does not wait for another process that changes the journal's mode.
+    with hold(path.with_name("lock")):
+        database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     return database
 

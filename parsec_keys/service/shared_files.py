@@ -9,9 +9,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from parsec_keys.errors import ServiceUnavailable, StorageFailure
 from parsec_keys.service.owned_files import own_directory
+
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
 def open_shared(kind: str, what: str) -> int:
@@ -24,8 +27,7 @@ def open_shared(kind: str, what: str) -> int:
     name = hashlib.sha256(what.encode()).hexdigest()[:16]
     try:
         own_directory(folder)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        return os.open(folder / f"{kind}-{name}", flags, 0o600)
+        return os.open(folder / f"{kind}-{name}", _FLAGS, 0o600)
     except (OSError, StorageFailure) as e:
         raise ServiceUnavailable(
             f"'{what}' cannot be shared with other processes through {folder} ({e}): "
@@ -40,7 +42,23 @@ def one_process_at_a_time(kind: str, what: str) -> Iterator[None]:
     Raises:
         ServiceUnavailable: the folder of such files cannot be used.
     """
-    descriptor = open_shared(kind, what)
+    with _locked(open_shared(kind, what)):
+        yield
+
+
+@contextlib.contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Hold a lock file, made where it is not there, against other processes.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    with _locked(os.open(path, _FLAGS, 0o600)):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
