@@ -168,6 +168,11 @@ def test_a_wrong_pin_is_not_echoed(run: Run, softhsm: SoftHsm, tmp_path: Path) -
     assert "97531" not in err
 
 
+def _hear_sigint() -> None:
+    """Whatever a shell that put us in the background made of it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_ctrl_c_is_exit_130(url: str, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -175,7 +180,10 @@ def test_ctrl_c_is_exit_130(url: str, tmp_path: Path) -> None:
 
     with (
         subprocess.Popen(
-            [*command, str(pipe)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*command, str(pipe)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=_hear_sigint,
         ) as process,
         pipe.open("wb"),
     ):  # It is opened when the program reads.
