@@ -5,6 +5,7 @@ Both are the real programs, in folders of their own, and are gone when closed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -197,5 +198,6 @@ def free_port_pair() -> int:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))
             port: int = first.getsockname()[1]
-            if port < 65535 and second.connect_ex(("127.0.0.1", port + 1)):
+            with contextlib.suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
                 return port

@@ -300,12 +300,14 @@ def _pairs(text: str, separator: str, whole: str) -> dict[str, str]:
     for part in filter(None, text.split(separator)):
         noun, equals, value = part.partition("=")
         if not equals:
+            # The part itself may be the rest of a PIN with a separator in it.
             raise ConfigurationError(
-                f"'{part}' in '{_without_secrets(whole)}' is not NAME=VALUE"
+                f"in '{_without_secrets(whole)}' something is not NAME=VALUE: "
+                "percent-encode what is no separator"
             )
         if noun in pairs:
             raise ConfigurationError(
-                f"'{noun}' stands twice in '{_without_secrets(whole)}': leave one out"
+                f"a name stands twice in '{_without_secrets(whole)}': leave one out"
             )
         pairs[noun] = value
     return pairs
@@ -313,8 +315,10 @@ def _pairs(text: str, separator: str, whole: str) -> dict[str, str]:
 
 def _known(pairs: Mapping[str, str], known: frozenset[str] | set[str], of: str) -> None:
     for noun in pairs.keys() - known:
+        # Beside a PIN, an unknown name may be the rest of that PIN.
+        shown = "such part" if "pin-value" in pairs else f"'{noun}'"
         names = ", ".join(sorted(known))
-        raise ConfigurationError(f"{of} has no '{noun}'; there are: {names}")
+        raise ConfigurationError(f"{of} has no {shown}; there are: {names}")
 
 
 def _with_query(path: str, settings: Mapping[str, str]) -> str:
@@ -324,7 +328,8 @@ def _with_query(path: str, settings: Mapping[str, str]) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    return re.sub(r"(pin-value=)[^&]*", r"\1…", text)
+    # All that follows, because a PIN may have a separator in it by mistake.
+    return re.sub(r"(pin-value=).*", r"\1…", text, flags=re.DOTALL)
 
 
 def _absolute(path: str) -> Path:

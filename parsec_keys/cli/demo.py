@@ -6,6 +6,7 @@ It starts its own emulators in folders of its own, which are gone afterwards.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import signal
 import sys
 import tempfile
@@ -20,15 +21,13 @@ from rich.console import Console
 from rich.table import Table
 
 import parsec_keys
-from parsec_keys.cli import demo_jwt, demo_steps
 from parsec_keys.emulators import SoftHsm, Swtpm
 from parsec_keys.errors import NotSupported, ServiceUnavailable
 
 PROVIDERS: Final = ("software", "tpm", "pkcs11")
 _WANT_VARIABLE: Final = "PARSEC_KEYS_WANT"
 _CAPTION: Final = (
-    "times in milliseconds; CSR and certificate verified by openssl, "
-    f"the JWT by {demo_jwt.VERIFIER}"
+    "times in milliseconds; CSR and certificate verified by openssl, the JWT by PyJWT"
 )
 _WHAT_NEXT: Final = """
 Next, with keys of your own:
@@ -67,9 +66,16 @@ def _names(
 @click.pass_context
 def demo(context: click.Context, only: tuple[str, ...], require: set[str]) -> None:
     """Make keys in software, a TPM (swtpm) and a token (SoftHSM), and use them."""
+    if importlib.util.find_spec("jwt") is None:
+        raise NotSupported(
+            "the demo verifies a token with PyJWT: run pip install parsec-keys[demo]"
+        )
+    # It comes with the extra 'demo', which the other commands do without.
+    from parsec_keys.cli import demo_steps
+
     signal.signal(signal.SIGTERM, _end)
     console = Console(stderr=True)
-    table = _table()
+    table = _table(demo_steps.TITLES)
     failures: list[str] = []
     notes: list[str] = []
     for provider in only or PROVIDERS:
@@ -98,6 +104,8 @@ def _demonstrate(provider: str, table: Table) -> list[str]:
     Raises:
         _NotHere: the provider cannot run on this machine.
     """
+    from parsec_keys.cli import demo_steps
+
     failures = []
     with contextlib.ExitStack() as stack:
         try:
@@ -127,9 +135,9 @@ def _store_url(provider: str) -> Iterator[str]:
             yield SoftHsm(folder).add_token("demo")
 
 
-def _table() -> Table:
+def _table(steps: tuple[str, ...]) -> Table:
     return Table(
-        *("provider", "key", *demo_steps.TITLES),
+        *("provider", "key", *steps),
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
         caption=_CAPTION,

@@ -11,10 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
-from parsec_keys.cli import demo_jwt
 
 _DEMO = (sys.executable, "-m", "parsec_keys", "demo")
 _SECONDS = 20.0
@@ -116,27 +112,20 @@ def test_an_interrupted_demo_leaves_nothing(
     assert left == []
 
 
-@pytest.mark.parametrize(
-    "key",
-    [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1())],
-    ids=["RS256", "ES256"],
-)
-def test_a_token_by_hand(
-    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
-) -> None:
-    jwt = pytest.importorskip("jwt", reason="pip install pyjwt")
-    claims = {"sub": "device"}
-    public_key = key.public_key()
-    algorithm = "RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256"
+def test_without_pyjwt_it_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import importlib.util, sys\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name: name != 'jwt' and find(name) or None\n"
+        "from parsec_keys.cli import main\nsys.exit(main(['demo']))"
+    )
 
-    token = demo_jwt.encode_by_hand(claims, key)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
 
-    assert claims == jwt.decode(token, public_key, [algorithm])
-    theirs = jwt.encode(claims, key, algorithm)
-    assert claims == demo_jwt.decode_by_hand(theirs, public_key)
-    header, _, signature = token.split(".")
-    with pytest.raises(InvalidSignature):
-        demo_jwt.decode_by_hand(f"{header}.e30.{signature}", public_key)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("run pip install parsec-keys[demo]\n")
 
 
 def _clean() -> dict[str, str]:

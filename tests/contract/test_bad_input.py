@@ -73,10 +73,18 @@ def test_a_uri_that_names_no_key(uri: str) -> None:
         parsec_keys.load_key(uri)
 
 
-def test_a_pin_is_not_repeated() -> None:
-    sentence = refused("pkcs11:x?pin-value=98765", ConfigurationError)
-
-    assert "98765" not in sentence
+@pytest.mark.parametrize(
+    "url",
+    [
+        "pkcs11:x?pin-value=98765",
+        "pkcs11:token=x?module-path=/x&pin-value=1&98765",
+        "pkcs11:token=x?module-path=/x&pin-value=1&98765=2",
+        "pkcs11:token=x?module-path=/x&pin-value=1&98765&98765",
+        "pkcs12:token=x?pin-value=98765",
+    ],
+)
+def test_a_pin_is_not_repeated(url: str) -> None:
+    assert "98765" not in refused(url, ConfigurationError)
 
 
 def test_a_socket_of_a_later_version() -> None:

@@ -16,7 +16,10 @@ _PAGE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The hashes, curves and RSA sizes in bits that a TPM implements."""
+    """The hashes, curves and RSA sizes in bits that a TPM implements.
+
+    ``hashes`` has the TPM's numbers, the shortest hash first.
+    """
 
     hashes: dict[Hash, int]
     curves: frozenset[tuple[EccFamily, int]]
@@ -27,12 +30,10 @@ def ask(esapi: Any) -> Capabilities:
     """Ask a TPM (TPM2_GetCapability, TPM2_TestParms)."""
     algorithms = set(_listed(esapi, _tss.TPM2_CAP.ALGS))
     curves = set(_listed(esapi, _tss.TPM2_CAP.ECC_CURVES))
+    hashes = [hash_ for hash_, number in _tss.HASHES.items() if number in algorithms]
+    hashes.sort(key=lambda hash_: hash_.size)
     return Capabilities(
-        {
-            hash_: number
-            for hash_, number in _tss.HASHES.items()
-            if number in algorithms
-        },
+        {hash_: _tss.HASHES[hash_] for hash_ in hashes},
         frozenset(name for name, number in _tss.CURVES.items() if number in curves),
         tuple(bits for bits in _RSA_SIZES if _has_rsa(esapi, bits)),
     )

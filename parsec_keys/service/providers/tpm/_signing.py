@@ -8,6 +8,7 @@ to such a length without changing the number that is signed.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -79,7 +80,7 @@ def sign(
 
     def command(esapi: Any, handle: Any, session: Any) -> bytes:
         signature = esapi.sign(handle, hashed, scheme, _NO_TICKET, session1=session)
-        return bytes(signature.signature.rsassa.sig)
+        return _tss.signature_numbers(signature)[0]
 
     return run_with_key(chip, key, command, secret=False).rjust(length, b"\x00")
 
@@ -125,10 +126,9 @@ def _sign_ecdsa(chip: Chip, can: Capabilities, key: KeyRecord, hashed: bytes) ->
     hash_, fitted = _fit_digest(can, hashed[:length], length)
     scheme = _scheme(_tss.TPM2_ALG.ECDSA, can.hashes[hash_])
 
-    def command(esapi: Any, handle: Any, session: Any) -> tuple[bytes, bytes]:
+    def command(esapi: Any, handle: Any, session: Any) -> list[bytes]:
         signature = esapi.sign(handle, fitted, scheme, _NO_TICKET, session1=session)
-        ecdsa = signature.signature.ecdsa
-        return bytes(ecdsa.signatureR), bytes(ecdsa.signatureS)
+        return _tss.signature_numbers(signature)
 
     r, s = run_with_key(chip, key, command, secret=False)
     return r.rjust(length, b"\x00") + s.rjust(length, b"\x00")
@@ -140,14 +140,13 @@ def _fit_digest(can: Capabilities, cut: bytes, length: int) -> tuple[Hash, bytes
     A TPM reads the leftmost bits of a digest that is longer than the order (FIPS 186-5,
     section 6.4.1) and all of a shorter one. ``cut`` is the digest's leftmost part.
     """
-    by_size = sorted(can.hashes, key=lambda hash_: hash_.size)
-    for hash_ in by_size:
+    for hash_ in can.hashes:
         if hash_.size == len(cut):
             return hash_, cut
-    for hash_ in by_size:
+    for hash_ in can.hashes:
         if len(cut) < hash_.size <= length:
             return hash_, cut.rjust(hash_.size, b"\x00")
-    for hash_ in by_size:
+    for hash_ in can.hashes:
         if hash_.size > length:
             # Aligned to the order, then filled up with what the TPM will cut off.
             return hash_, cut.rjust(length, b"\x00").ljust(hash_.size, b"\x00")
@@ -156,6 +155,7 @@ def _fit_digest(can: Capabilities, cut: bytes, length: int) -> tuple[Hash, bytes
     )
 
 
+@functools.cache
 def _scheme(algorithm: int, hash_: int) -> Any:
     scheme = _tss.TPMT_SIG_SCHEME(scheme=algorithm)
     scheme.details.any.hashAlg = hash_
