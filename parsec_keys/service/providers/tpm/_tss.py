@@ -172,6 +172,21 @@ def code(error: TSS2_Exception) -> int:
     return int(error.error) & 0xFFFF
 
 
+def signature_numbers(signature: Any) -> list[bytes]:
+    """The numbers of a signature, one of RSA or two of ECDSA, as long as they are.
+
+    Read from its wire form (TPM 2.0 part 2, section 11.3.4): two octets of algorithm,
+    two of hash, then numbers. Each look into a tpm2-pytss object is far slower.
+    """
+    wire = signature.marshal()
+    numbers, start = [], 4
+    while start < len(wire):
+        end = start + 2 + int.from_bytes(wire[start : start + 2], "big")
+        numbers.append(wire[start + 2 : end])
+        start = end
+    return numbers
+
+
 def flush_raw(esapi: Any, tpm_handle: int) -> None:
     """TPM2_FlushContext of a handle that this context does not know.
 
