@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,7 @@ SOFTHSM_MODULES: Final = (
 PIN: Final = "1234"
 """The user PIN of every token that is made here."""
 _START_SECONDS: Final = 10.0
+_PORTS: Final = (10_000, 32_000)
 
 
 class Swtpm:
@@ -193,11 +195,15 @@ def _ends_with_us() -> tuple[str, ...]:
 
 
 def free_port_pair() -> int:
-    """A port that is free, with a free one behind it: the TCTI expects the pair."""
+    """A port that is free, with a free one behind it: the TCTI expects the pair.
+
+    Below the ports that Linux gives to clients: a TPM's client opens a connection for
+    each command, and thousands of these ports are not free for a while afterwards.
+    """
     while True:
+        port = random.randrange(*_PORTS)  # noqa: S311
         with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
+            with contextlib.suppress(OSError):
+                first.bind(("127.0.0.1", port))
                 second.bind(("127.0.0.1", port + 1))
                 return port
