@@ -202,8 +202,11 @@ def free_port_pair() -> int:
     """
     while True:
         port = random.randrange(*_PORTS)  # noqa: S311
-        with socket.socket() as first, socket.socket() as second:
-            with contextlib.suppress(OSError):
-                first.bind(("127.0.0.1", port))
-                second.bind(("127.0.0.1", port + 1))
-                return port
+        with (
+            contextlib.suppress(OSError),
+            socket.socket() as first,
+            socket.socket() as second,
+        ):
+            first.bind(("127.0.0.1", port))
+            second.bind(("127.0.0.1", port + 1))
+            return port
