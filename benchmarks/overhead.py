@@ -96,23 +96,30 @@ def pkcs11(folder: Path) -> Iterator[Comparison]:
 
 def tpm(folder: Path) -> Iterator[Comparison]:
     """The TPM provider beside ESAPI with a loaded key, on swtpm."""
-    with Swtpm(folder / "ours") as our_tpm, Swtpm(folder / "theirs") as their_tpm:
-        store = parsec_keys.open_store(our_tpm.url)
-        ecc, rsa_ = _ecdsa_signer(store), _rsa_signer(store)
-        yield Comparison(
-            "TPM P-256: ESAPI", ecc, _esapi(their_tpm.tcti, "ecc256"), 1.10, 1_500
-        )
-        yield Comparison(
-            "TPM RSA-2048: ESAPI", rsa_, _esapi(their_tpm.tcti, "rsa2048"), 1.10, 700
-        )
-        store.close()
+    for protected, title in ((False, "ESAPI"), (True, "ESAPI, salted session")):
+        with (
+            Swtpm(folder / f"a{protected}") as ours,
+            Swtpm(folder / f"b{protected}") as theirs,
+        ):
+            (folder / "tpm.toml").write_text(
+                f'store = "keys-{protected}"\n[[provider]]\nprovider_type = "Tpm"\n'
+                f'tcti = "{ours.tcti}"\nprotect_bus = {str(protected).lower()}\n'
+            )
+            with parsec_keys.open_store(str(folder / "tpm.toml")) as store:
+                ecc, rsa_ = _ecdsa_signer(store), _rsa_signer(store)
+                direct = _esapi(theirs.tcti, "ecc256", protected)
+                yield Comparison(f"TPM P-256: {title}", ecc, direct, 1.10, 1_000)
+                direct = _esapi(theirs.tcti, "rsa2048", protected)
+                yield Comparison(f"TPM RSA-2048: {title}", rsa_, direct, 1.10, 500)
 
 
-def _esapi(tcti: str, template: str) -> Callable[[], object]:
+def _esapi(tcti: str, template: str, protected: bool) -> Callable[[], object]:
     from tpm2_pytss import (
         ESAPI,
+        ESYS_TR,
         TPM2_ALG,
         TPM2_RH,
+        TPM2_SE,
         TPM2_ST,
         TPM2B_SENSITIVE_CREATE,
         TPMT_SIG_SCHEME,
@@ -123,6 +130,11 @@ def _esapi(tcti: str, template: str) -> Callable[[], object]:
     primary = esapi.create_primary(None, "ecc")[0]
     made = esapi.create(primary, TPM2B_SENSITIVE_CREATE(), template)
     key = esapi.load(primary, made[0], made[1])
+    session = ESYS_TR.PASSWORD
+    if protected:
+        session = esapi.start_auth_session(
+            *(primary, ESYS_TR.NONE, TPM2_SE.HMAC, "aes128cfb", TPM2_ALG.SHA256)
+        )
     esapi.flush_context(primary)
     is_rsa = template.startswith("rsa")
     scheme = TPMT_SIG_SCHEME(scheme=TPM2_ALG.RSASSA if is_rsa else TPM2_ALG.ECDSA)
@@ -130,7 +142,7 @@ def _esapi(tcti: str, template: str) -> Callable[[], object]:
     ticket = TPMT_TK_HASHCHECK(tag=TPM2_ST.HASHCHECK, hierarchy=TPM2_RH.NULL)
 
     def sign() -> bytes:
-        signature = esapi.sign(key, _digest(), scheme, ticket)
+        signature = esapi.sign(key, _digest(), scheme, ticket, session1=session)
         return bytes(signature)
 
     return sign
