@@ -36,6 +36,7 @@ from parsec_keys.service.providers import (
     Signer,
 )
 from parsec_keys.service.providers.tpm import TpmProvider
+from parsec_keys.service.providers.tpm._key_id import LoadableKey, decode_key_id
 from tests.service.providers.tpm_keys import (
     ec_attributes,
     ec_public_key,
@@ -295,6 +296,25 @@ def test_an_imported_ec_key(tpm: TpmProvider, bits: int, scalar: str) -> None:
 
     assert native.public_key() == ec_public_key(key)
     verify_ecdsa(key, tpm.sign_hash(key, Ecdsa(Hash.SHA_256), digest), digest)
+
+
+@pytest.mark.parametrize(
+    ("bits", "scalar"), [(256, 43), (256, 379), (384, 176), (384, 197), (521, 1)]
+)
+def test_coordinates_that_start_with_zeros(
+    tpm: TpmProvider, bits: int, scalar: int
+) -> None:
+    attributes, length = ec_attributes(bits), (bits + 7) // 8
+
+    key = imported(tpm, attributes, scalar.to_bytes(length, "big"))
+
+    x, y = key.public_key[1 : 1 + length], key.public_key[1 + length :]
+    assert x[0] * y[0] == 0
+    wrapped = decode_key_id(key.key_id)
+    assert isinstance(wrapped, LoadableKey)
+    # A TPM may insist on coordinates as long as the field.
+    for coordinate in (x, y):
+        assert length.to_bytes(2, "big") + coordinate in wrapped.public
 
 
 def test_imports_that_a_tpm_cannot_take(tpm: TpmProvider) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from parsec_keys.emulators import Swtpm
 from parsec_keys.errors import (
@@ -22,7 +24,10 @@ from parsec_keys.errors import (
     ServiceUnavailable,
     StorageFailure,
 )
+from parsec_keys.psa.algorithms import ECDH, Hash, RsaOaep
 from parsec_keys.service.config import TpmConfig
+from parsec_keys.service.key_formats import curve_of
+from parsec_keys.service.key_info import KeyRecord
 from parsec_keys.service.providers.tpm import TpmProvider, _tcti, _tss
 from parsec_keys.service.providers.tpm._key_id import (
     LoadableKey,
@@ -34,9 +39,14 @@ from tests.service.providers.tpm_keys import (
     ec_attributes,
     generated,
     handles,
+    imported,
     rsa_attributes,
+    rsa_public_key,
     signs,
 )
+
+OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
+PEER = ec_attributes(256)
 
 
 def test_more_keys_than_slots(tpm: TpmProvider) -> None:
@@ -365,3 +375,53 @@ def _flipped(data: bytes, index: int) -> bytes:
     changed = bytearray(data)
     changed[index] ^= 1
     return bytes(changed)
+
+
+@pytest.mark.parametrize("protect_bus", [True, False])
+def test_no_secret_crosses_a_bus(
+    swtpm: Swtpm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protect_bus: bool
+) -> None:
+    capture = tmp_path / "bus.pcap"
+    monkeypatch.setenv("TCTI_PCAP_FILE", str(capture))
+    message = b"a message that only one shall read"
+    tpm = TpmProvider.open(TpmConfig(f"pcap:{swtpm.tcti}", protect_bus=protect_bus))
+
+    rsa_key = generated(tpm, rsa_attributes(2048))
+    signs(tpm, rsa_key)
+    ciphertext = rsa_public_key(rsa_key).encrypt(message, OAEP)
+    decrypted = tpm.asymmetric_decrypt(rsa_key, RsaOaep(Hash.SHA_256), ciphertext, b"")
+    ec_key = generated(tpm, ec_attributes(256))
+    secret = tpm.raw_key_agreement(ec_key, ECDH, generated(tpm, PEER).public_key)
+    tpm.close()
+
+    assert decrypted == message
+    traffic = capture.read_bytes()
+    secrets = [message, secret, *(_auth_value(key) for key in (rsa_key, ec_key))]
+    assert [each in traffic for each in secrets] == [not protect_bus] * 4
+
+
+@pytest.mark.parametrize("bits", [256, 521])
+def test_no_imported_key_crosses_a_bus(
+    swtpm: Swtpm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: int
+) -> None:
+    capture = tmp_path / "bus.pcap"
+    monkeypatch.setenv("TCTI_PCAP_FILE", str(capture))
+    tpm = TpmProvider.open(TpmConfig(f"pcap:{swtpm.tcti}"))
+    attributes = ec_attributes(bits)
+    native = ec.generate_private_key(curve_of(attributes)).private_numbers()
+    data = native.private_value.to_bytes((bits + 7) // 8, "big")
+
+    key = imported(tpm, attributes, data)
+    signs(tpm, key)
+    tpm.close()
+
+    traffic = capture.read_bytes()
+    assert key.public_key[1:33] in traffic
+    assert data not in traffic
+    assert _auth_value(key) not in traffic
+
+
+def _auth_value(key: KeyRecord) -> bytes:
+    wrapped = decode_key_id(key.key_id)
+    assert isinstance(wrapped, LoadableKey)
+    return wrapped.auth

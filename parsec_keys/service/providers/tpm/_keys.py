@@ -19,6 +19,7 @@ from parsec_keys.service.key_formats import (
     decode_rsa_private_key,
     encode_ecc_public_key,
     encode_rsa_public_key,
+    scalar_length,
 )
 from parsec_keys.service.providers import CreatedKey
 from parsec_keys.service.providers.tpm import _tss
@@ -73,6 +74,8 @@ def import_key(chip: Chip, attributes: KeyAttributes, data: bytes) -> CreatedKey
     sensitive = _tss.TPM2B_SENSITIVE.from_pem(pem)
     sensitive.sensitiveArea.authValue = auth
     public = _tss.TPM2B_PUBLIC.from_pem(pem, objectAttributes=_USAGE, symmetric=None)
+    if isinstance(private_key, ec.EllipticCurvePrivateKey):
+        _pad(public, sensitive, private_key.private_numbers())
 
     def import_(esapi: Any, primary: Any, session: Any) -> bytes:
         parent, _, _ = esapi.read_public(primary)
@@ -101,6 +104,17 @@ def check_exponent(public_exponent: int) -> None:
             f"RSA keys of a TPM have the public exponent {DEFAULT_EXPONENT}, not "
             f"{public_exponent}"
         )
+
+
+def _pad(public: Any, sensitive: Any, numbers: ec.EllipticCurvePrivateNumbers) -> None:
+    # tpm2-pytss leaves leading zeros out. A TPM may insist on coordinates as long as
+    # the field (TPM 2.0 part 1, C.8).
+    point = numbers.public_numbers
+    length = scalar_length(point.curve)
+    x, y = point.x.to_bytes(length, "big"), point.y.to_bytes(length, "big")
+    public.publicArea.unique.ecc = _tss.TPMS_ECC_POINT(x=x, y=y)
+    private = numbers.private_value.to_bytes(length, "big")
+    sensitive.sensitiveArea.sensitive.ecc = _tss.TPM2B_ECC_PARAMETER(private)
 
 
 def public_key_data(public: Any) -> bytes:

@@ -24,6 +24,7 @@ from tpm2_pytss import (
     TPM2_SE,
     TPM2_ST,
     TPM2_SU,
+    TPM2B_ECC_PARAMETER,
     TPM2B_ECC_POINT,
     TPM2B_PRIVATE,
     TPM2B_PUBLIC,
@@ -62,6 +63,7 @@ from parsec_keys.psa.attributes import EccFamily
 __all__ = [
     "ESAPI",
     "ESYS_TR",
+    "TPM2B_ECC_PARAMETER",
     "TPM2B_ECC_POINT",
     "TPM2B_PRIVATE",
     "TPM2B_PUBLIC",
