@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,11 @@ from parsec_keys.errors import Error
 from tests.want import missing
 
 PROVIDERS = ("software", "tpm", "pkcs11")
+PACKAGES = (
+    *("parsec-keys", "cryptography", "tpm2-pytss", "python-pkcs11"),
+    *("protobuf", "platformdirs", "click", "rich", "pyjwt", "hypothesis"),
+)
+DEBIAN_PACKAGES = ("swtpm", "softhsm2", "libtss2-dev", "openssl", "openssh-server")
 TOKENS = ("shared", "pin", "without", "twin", "twin")
 
 
@@ -29,10 +37,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_report_header() -> list[str]:
     return [
-        f"parsec-keys {parsec_keys.__version__}, "
-        f"cryptography on {backend.openssl_version_text()}, "
-        f"ssl on {ssl.OPENSSL_VERSION}"
+        f"OpenSSL: {backend.openssl_version_text()} (cryptography), "
+        f"{ssl.OPENSSL_VERSION} (ssl)",
+        f"packages: {_versions(PACKAGES, _package_version)}",
+        f"Debian: {_versions(DEBIAN_PACKAGES, _debian_version)}",
     ]
+
+
+def _versions(names: Iterable[str], version: Callable[[str], str]) -> str:
+    return ", ".join(f"{name} {version(name)}" for name in names)
+
+
+def _package_version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _debian_version(name: str) -> str:
+    if shutil.which("dpkg-query") is None:
+        return "unknown"
+    done = subprocess.run(
+        ["dpkg-query", "--show", "--showformat", "${Version}", name],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout or "absent"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
