@@ -10,8 +10,10 @@ import pytest
 
 from parsec_keys.emulators import Swtpm
 from parsec_keys.errors import (
+    AuthenticationError,
     KeyNotFound,
     NotSupported,
+    PinLocked,
     ProviderFailure,
 )
 from parsec_keys.psa.algorithms import Hash, RsaPkcs1v15Sign, RsaPss
@@ -19,6 +21,8 @@ from parsec_keys.psa.attributes import UsageFlags
 from parsec_keys.service.providers.tpm import TpmProvider, _tss
 from tests.service.providers.tpm_keys import (
     adopted,
+    ec_attributes,
+    generated,
     signs,
 )
 
@@ -48,6 +52,23 @@ def test_another_key_at_the_handle_is_not_used(tpm: TpmProvider, esapi: Any) -> 
     _persist(esapi, NO_AUTH, 0x81000010)
     with pytest.raises(KeyNotFound, match="another key"):
         signs(tpm, key)
+
+
+def test_a_key_with_a_password_is_refused_until_the_tpm_locks(
+    tpm: TpmProvider, esapi: Any
+) -> None:
+    _persist(esapi, NO_AUTH, 0x81000010, auth=b"password")
+    key = adopted(tpm, "handle=0x81000010")
+    esapi.dictionary_attack_parameters(2, 1000, 1000)
+
+    for _ in range(2):
+        with pytest.raises(AuthenticationError, match="password of its own"):
+            signs(tpm, key)
+    with pytest.raises(PinLocked, match="dictionary"):
+        signs(tpm, key)
+
+    # Our own keys are outside of that protection.
+    signs(tpm, generated(tpm, ec_attributes(256)))
 
 
 def test_no_key_at_the_handle(tpm: TpmProvider) -> None:
@@ -132,8 +153,10 @@ def test_key_files_that_cannot_be_used(
         tpm.find_key(f"file={file}")
 
 
-def _persist(esapi: Any, words: str, handle: int, without: int = 0) -> Any:
-    """Make a key without an auth value and leave it in the TPM for good."""
+def _persist(
+    esapi: Any, words: str, handle: int, without: int = 0, auth: bytes = b""
+) -> Any:
+    """Make a key and leave it in the TPM for good."""
     attributes = (
         _tss.TPMA_OBJECT.USERWITHAUTH
         | _tss.TPMA_OBJECT.SENSITIVEDATAORIGIN
@@ -142,7 +165,8 @@ def _persist(esapi: Any, words: str, handle: int, without: int = 0) -> Any:
     )
     template = _tss.TPM2B_PUBLIC.parse(words, objectAttributes=attributes & ~without)
     parent = esapi.create_primary(None, "ecc")[0]
-    private, public = esapi.create(parent, _tss.TPM2B_SENSITIVE_CREATE(), template)[:2]
+    sensitive = _tss.TPM2B_SENSITIVE_CREATE(_tss.TPMS_SENSITIVE_CREATE(userAuth=auth))
+    private, public = esapi.create(parent, sensitive, template)[:2]
     loaded = esapi.load(parent, private, public)
     esapi.flush_context(parent)
     persistent = esapi.evict_control(_tss.ESYS_TR.OWNER, loaded, handle)

@@ -226,8 +226,9 @@ def translated(error: TSS2_Exception, asked: str) -> Error:
         )
     if number in _REFUSED:
         return AuthenticationError(
-            f"{asked} failed: the TPM refuses the auth value ({error}): if its owner "
-            "hierarchy has one, configure owner_hierarchy_auth"
+            f"{asked} failed: the TPM refuses the auth value ({error}): configure "
+            "owner_hierarchy_auth if the owner hierarchy has one; a key that somebody "
+            "gave a password of its own is not used here"
         )
     if number in SLOTS_FULL:
         return ServiceUnavailable(
