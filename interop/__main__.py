@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import parsec_keys
-from interop._environment import environment
+from interop._environment import environment, remove_others
 from interop._page import PAGE, RESULTS, differences, load, page, save
 from interop._proof import KINDS, PROVIDERS, Proof, Result, proofs, run
 from parsec_keys.emulators import PIN, SoftHsm, Swtpm
@@ -41,10 +41,15 @@ def main() -> int:
     for text in failed:
         console.print(text, style="red", highlight=False, soft_wrap=True)
     results = {**committed, **measured}
-    known = {proof.name for proof in proofs([])}
-    results = {name: results[name] for name in sorted(results) if name in known}
+    known = proofs([])
+    remove_others(known)
+    results = {
+        proof.name: results[proof.name] for proof in known if proof.name in results
+    }
     if arguments.check:
         drift = differences(committed, measured)
+        gone = sorted(committed.keys() - results.keys())
+        drift += [f"{name} is committed, but there is no such proof" for name in gone]
         if page(committed) != PAGE.read_text():
             drift.append(f"{PAGE.name} is not what {RESULTS.name} says")
         for line in drift:

@@ -19,6 +19,7 @@ KINDS: Final = ("rsa", "ec")
 PASSED: Final = "✓"
 _HEADER: Final = re.compile(r"^# /// script\n((?:#.*\n)*?)# ///$", re.MULTILINE)
 _LONGEST: Final = 300
+_LONGEST_SECONDS: Final = 120
 
 
 @dataclass(frozen=True)
@@ -106,20 +107,30 @@ def parse(path: Path) -> Proof:
 
 
 def run(proof: Proof, python: Path, uri: str, folder: Path) -> str:
-    """Run a proof with a key; ``✓``, or the last line of what it said."""
-    done = subprocess.run(
-        [python, "-m", f"interop.{proof.name}", uri, folder],
-        capture_output=True,
-        text=True,
-        cwd=FOLDER.parent,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        timeout=120,
-        check=False,
-    )
+    """Run a proof with a key: ``✓``, or the last line of what it said.
+
+    Where it failed, all that it said goes to our standard error. It runs as a module,
+    so that a proof that is named after a library does not hide that library.
+    """
+    try:
+        done = subprocess.run(
+            [python, "-m", f"interop.{proof.name}", uri, folder],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=FOLDER.parent,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            timeout=_LONGEST_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it did not end within {_LONGEST_SECONDS} seconds"
     if done.returncode == 0:
         return PASSED
+    print(done.stderr, file=sys.stderr)
     said = done.stderr.strip().splitlines() or ["it ended without a word"]
-    return said[-1][:_LONGEST]
+    # The folder has another name each time, which would be drift.
+    return said[-1].replace(str(folder), "FOLDER")[:_LONGEST]
 
 
 def to_json(results: dict[str, Result]) -> str:

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 import socket
 import subprocess
 from pathlib import Path
@@ -19,39 +20,40 @@ from interop._keys import Key, run
 CONFIG = """
 HostKey {tmp}/host
 AuthorizedKeysFile {tmp}/authorized
-PubkeyAcceptedAlgorithms rsa-sha2-256,rsa-sha2-512,ecdsa-sha2-nistp256
-PermitRootLogin prohibit-password
+PubkeyAcceptedAlgorithms {algorithm}
 StrictModes no
 UsePAM no
 """
 
 
 def prove(key: Key, tmp: Path) -> None:
+    algorithms = ["ecdsa-sha2-nistp256"]
     if isinstance(key, rsa.RSAPrivateKey):
-        ssh_key: paramiko.PKey = paramiko.RSAKey(key=key)
+        algorithms = ["rsa-sha2-256", "rsa-sha2-512"]
+        ours: paramiko.PKey = paramiko.RSAKey(key=key)
     else:
-        ssh_key = paramiko.ECDSAKey(vals=(key, key.public_key()))
-    generate = f"ssh-keygen -q -t ed25519 -N '' -f {tmp}/host"
-    subprocess.run(generate, shell=True, check=True)  # noqa: S602
-    (tmp / "config").write_text(CONFIG.format(tmp=tmp))
-    (tmp / "authorized").write_text(f"{ssh_key.get_name()} {ssh_key.get_base64()}\n")
-
-    # In inetd mode sshd speaks on its standard input: no port, no waiting for it.
-    ours, theirs = socket.socketpair()
-    Path("/run/sshd").mkdir(exist_ok=True)
-    sshd = ["/usr/sbin/sshd", "-i", "-f", f"{tmp}/config"]
-    line = theirs.fileno()
-    with subprocess.Popen(sshd, stdin=line, stdout=line), ours:
-        theirs.close()
-        client = paramiko.SSHClient()
-        client.set_missing_host_key_policy(paramiko.AutoAddPolicy())  # noqa: S507
-        user = getpass.getuser()
-        client.connect(
-            "localhost", username=user, pkey=ssh_key, sock=ours, look_for_keys=False
-        )
-        _, output, _ = client.exec_command("echo logged in")
-        assert output.read() == b"logged in\n"
-        client.close()
+        ours = paramiko.ECDSAKey(vals=(key, key.public_key()))
+    keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp / "host")]
+    subprocess.run(keygen, check=True)
+    (tmp / "authorized").write_text(f"{ours.get_name()} {ours.get_base64()}\n")
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    for wanted in algorithms:
+        (tmp / "config").write_text(CONFIG.format(tmp=tmp, algorithm=wanted))
+        # In inetd mode sshd speaks on its standard input: no port, no waiting for it.
+        here, there = socket.socketpair()
+        sshd, line = ["/usr/sbin/sshd", "-i", "-f", str(tmp / "config")], there.fileno()
+        with subprocess.Popen(sshd, stdin=line, stdout=line), here:
+            there.close()
+            with paramiko.SSHClient() as client:
+                client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+                me = pwd.getpwuid(os.getuid()).pw_name
+                # sshd 9 announces more than it accepts, so paramiko is told as well.
+                off = {"pubkeys": [name for name in algorithms if name != wanted]}
+                options = {"pkey": ours, "sock": here, "disabled_algorithms": off}
+                client.connect("localhost", username=me, **options)
+                _, output, _ = client.exec_command("echo logged in")
+                assert output.read() == b"logged in\n"
 
 
 if __name__ == "__main__":
