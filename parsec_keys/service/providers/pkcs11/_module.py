@@ -62,6 +62,9 @@ class Module:
         """Slots and SHA-256 of PINs that tokens refused: nobody tries them again."""
         self._initialize()
         self.library: Any = _OsLockedLibrary(str(path))
+        # Never freed: when Python ends, freeing it would look for methods of a class
+        # that is gone by then, and print so.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.library))
 
     def in_this_process(self) -> int:
         """This process's id, after initialising the module again in a child."""
