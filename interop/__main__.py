@@ -37,9 +37,13 @@ def main() -> int:
     committed = load()
     with tempfile.TemporaryDirectory() as folder, _uris(Path(folder)) as uris:
         measured = _measure(chosen, uris, Path(folder))
-    failed = [text for result in measured.values() for text in result.failures()]
+    failed = [
+        f"{name}, {cell}: {why}"
+        for name, result in measured.items()
+        for cell, why in result.failures().items()
+    ]
     for text in failed:
-        console.print(text, style="red", highlight=False, soft_wrap=True)
+        console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
     results = {**committed, **measured}
     known = proofs([])
     remove_others(known)
@@ -53,7 +57,9 @@ def main() -> int:
         if page(committed) != PAGE.read_text():
             drift.append(f"{PAGE.name} is not what {RESULTS.name} says")
         for line in drift:
-            console.print(f"drift: {line}", highlight=False, soft_wrap=True)
+            console.print(
+                f"drift: {line}", markup=False, highlight=False, soft_wrap=True
+            )
         return int(bool(drift or failed))
     save(results)
     return int(bool(failed))

@@ -58,13 +58,9 @@ class Result:
         )
         return cls(proof.claim, proof.library, done.stdout.strip())
 
-    def failures(self) -> list[str]:
-        """A line for each cell that is not passed."""
-        return [
-            f"{self.library}, {cell}: {outcome}"
-            for cell, outcome in self.cells.items()
-            if outcome != PASSED
-        ]
+    def failures(self) -> dict[str, str]:
+        """The cells that are not passed, and why."""
+        return {cell: why for cell, why in self.cells.items() if why != PASSED}
 
 
 def proofs(names: list[str]) -> list[Proof]:
