@@ -6,15 +6,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+# What Python still frees at its end depends on what was imported: with this import it
+# came to the PKCS#11 library, after its class.
 PROGRAM = """
 import sys
 import parsec_keys
 from cryptography.hazmat.primitives.asymmetric import ec
+from parsec_keys.emulators import SoftHsm
 
 store = parsec_keys.open_store(sys.argv[1])
 key = store.generate_ec("key", ec.SECP256R1())
-error = ValueError("the program's own")
-error.holds = key, error
+try:
+    raise ValueError("the program's own")
+except ValueError as e:
+    error = e
+    error.holds = key, error
 raise error
 """
 
