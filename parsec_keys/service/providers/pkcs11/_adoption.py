@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -28,6 +27,7 @@ from parsec_keys.service.providers.pkcs11._cryptoki import (
 )
 from parsec_keys.service.providers.pkcs11._keys import (
     CURVES_BY_PARAMETERS,
+    key_id_of,
     point_of,
     rsa_public_key,
 )
@@ -85,7 +85,7 @@ def _key_id(reference: str) -> bytes:
             names["id"] = unquote_to_bytes(value).hex()
         elif noun == "object":
             names["label"] = unquote_to_bytes(value).decode()
-    return json.dumps(names, sort_keys=True).encode()
+    return key_id_of(names)
 
 
 def _point(pooled: PooledSession, key: Any, bits: int, reference: str) -> bytes:

@@ -34,6 +34,8 @@ from parsec_keys.service.providers.pkcs11._cryptoki import (
 from parsec_keys.service.providers.pkcs11._token import PooledSession
 
 _LABEL: Final = "parsec-keys"
+_NAMED: Final = b"pkcs11 key named: "
+"""What a key id begins with that is not a CKA_ID of 16 random bytes: it is longer."""
 _CURVE_OIDS: Final[dict[str, str]] = {
     "secp192r1": "06082a8648ce3d030101",
     "secp224r1": "06052b81040021",
@@ -53,15 +55,20 @@ CURVES_BY_PARAMETERS: Final = {
 
 def find(key_id: bytes) -> dict[Any, Any]:
     """The template that finds a key: by CKA_ID, or by what named it before."""
-    if not key_id.startswith(b"{"):
+    if not key_id.startswith(_NAMED):
         return {Attribute.ID: key_id}
-    names = json.loads(key_id)
+    names = json.loads(key_id.removeprefix(_NAMED))
     template: dict[Any, Any] = {}
     if "id" in names:
         template[Attribute.ID] = bytes.fromhex(names["id"])
     if "label" in names:
         template[Attribute.LABEL] = names["label"]
     return template
+
+
+def key_id_of(names: dict[str, str]) -> bytes:
+    """The key id of a key that was there before: its ``id`` in hex, its ``label``."""
+    return _NAMED + json.dumps(names, sort_keys=True).encode()
 
 
 def generate(
