@@ -68,6 +68,38 @@ class ServiceKey:
     def __hash__(self) -> int:
         return hash(self._uri)
 
+    def _reference(
+        self,
+        oid: str,
+        encoding: object,
+        format: object,
+        encryption_algorithm: object,
+    ) -> bytes:
+        """The reference of this key, which makes TLS in this process able to use it.
+
+        Raises:
+            NotExportable: anything but unencrypted PKCS#8 is asked for.
+        """
+        from cryptography.hazmat.primitives import serialization
+
+        from parsec_keys import tls
+        from parsec_keys.tls import _reference
+
+        plain = isinstance(encryption_algorithm, serialization.NoEncryption)
+        encoders = {
+            serialization.Encoding.PEM: _reference.encode_pem,
+            serialization.Encoding.DER: _reference.encode,
+        }
+        encode = (
+            encoders.get(encoding)
+            if isinstance(encoding, serialization.Encoding)
+            else None
+        )
+        if encode is None or not plain or format != serialization.PrivateFormat.PKCS8:
+            raise self._not_exportable("private_bytes()")
+        tls.enable()
+        return encode(oid, self._uri)
+
     @property
     def _is_exportable(self) -> bool:
         return bool(self.attributes.policy.usage & UsageFlags.EXPORT)

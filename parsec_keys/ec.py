@@ -128,11 +128,20 @@ class EllipticCurvePrivateKey(ServiceKey, ec.EllipticCurvePrivateKey):
         format: serialization.PrivateFormat,
         encryption_algorithm: serialization.KeySerializationEncryption,
     ) -> bytes:
-        """The private key, of a key whose policy has the export flag.
+        """A key reference: unencrypted PKCS#8 in form, the key's URI in content.
+
+        It registers our OpenSSL provider, so that ``ssl`` and pyOpenSSL take it for the
+        key. A key whose policy has the export flag gives the secret, in any format.
 
         Raises:
-            NotExportable: of every other key.
+            NotExportable: another format, or encryption, of a key without the flag.
+            TypeError: no encoding, format or encryption.
         """
+        if not self._is_exportable:
+            from parsec_keys.tls import _reference
+
+            arguments = (encoding, format, encryption_algorithm)
+            return self._reference(_reference.EC_OID, *arguments)
         key = self._exported_key()
         return key.private_bytes(encoding, format, encryption_algorithm)
 

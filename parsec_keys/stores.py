@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import weakref
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from parsec_keys._fork import ForkSafeLock
-from parsec_keys.errors import NotSupported
+from parsec_keys.errors import NotPermitted, NotSupported
 from parsec_keys.keystore import KeyStore, PrivateKey, key_object
-from parsec_keys.psa.operations import GetKeyAttributes, ListKeys, PsaExportPublicKey
+from parsec_keys.psa.operations import (
+    GetKeyAttributes,
+    KeyInfo,
+    ListKeys,
+    PsaExportPublicKey,
+)
 
 if TYPE_CHECKING:
     from parsec_keys.engine import Engine
@@ -26,6 +32,7 @@ _kept: Final[dict[str, KeyStore]] = {}
 """The stores that ``load_key`` opened: they live as long as the process."""
 _services: Final[dict[str, Service]] = {}
 """The engines of keys that were there before, by URL without a PIN."""
+_adopted_uris: Final[dict[tuple[str, str], str]] = {}
 _loading: Final = ForkSafeLock()
 
 
@@ -72,6 +79,41 @@ def load_key(uri: str) -> PrivateKey:
         return _load_stored(parsed)
 
 
+def resolve(uri: str) -> PrivateKey:
+    """The key that a key reference names: input that an attacker may have written.
+
+    It is compared, never opened: a reference reaches the stores that this process has
+    opened itself, and the default one.
+
+    Raises:
+        NotPermitted: it names another store.
+        KeyNotFound: there is no such key.
+    """
+    with _loading:
+        for engine_url, service in _services.items():
+            for info in service.execute(ListKeys()):
+                if _adopted_uris.get((engine_url, info.name)) == uri:
+                    return _adopted_key(service, info, uri)
+        scheme, _, rest = uri.partition(":")
+        name, _, query = rest.partition("?store=")
+        if scheme == "parsec":
+            url = unquote(query)
+            store = _opened.get(url)
+            if store is None or store.closed:
+                default = _store_url(None)
+                if default.url != url:
+                    raise NotPermitted(
+                        f"the key reference names the store {url}, which this process "
+                        "has not opened: open it first, or make it the default in "
+                        f"${STORE_VARIABLE}"
+                    )
+                store = _kept[url] = _open(default)
+            return store.load(unquote(name))
+    raise NotPermitted(
+        f"the key reference names {uri}, which this process has not loaded itself"
+    )
+
+
 def _store_url(url: str | None) -> StoreUrl:
     # URLs are parsed when a store is opened, not when the package is imported.
     from parsec_keys.uri import parse_store_url
@@ -115,6 +157,10 @@ def _load_adopted(parsed: AdoptedKeyUri) -> PrivateKey:
     name = parsed.reference
     if all(info.name != name for info in service.execute(ListKeys())):
         service.adopt(name, parsed.reference)
-    info = service.execute(GetKeyAttributes(name))
-    data = service.execute(PsaExportPublicKey(name))
-    return key_object(service, info, data, parsed.uri)
+    _adopted_uris[parsed.engine_url, name] = parsed.uri
+    return _adopted_key(service, service.execute(GetKeyAttributes(name)), parsed.uri)
+
+
+def _adopted_key(service: Service, info: KeyInfo, uri: str) -> PrivateKey:
+    data = service.execute(PsaExportPublicKey(info.name))
+    return key_object(service, info, data, uri)

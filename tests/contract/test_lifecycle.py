@@ -258,10 +258,20 @@ def test_private_numbers_are_the_public_ones(shared_store: Any) -> None:
 
 def test_the_secret_does_not_come_out(shared_store: Any) -> None:
     key = _loaded_or_made(shared_store)
-    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    encodings, formats = serialization.Encoding, serialization.PrivateFormat
+    plain = serialization.NoEncryption()
+    encrypted = serialization.BestAvailableEncryption(b"passphrase")
 
-    with pytest.raises(NotExportable, match="stays in"):
-        key.private_bytes(pem, pkcs8, serialization.NoEncryption())
+    for arguments in (
+        (encodings.PEM, formats.TraditionalOpenSSL, plain),
+        (encodings.DER, formats.TraditionalOpenSSL, plain),
+        (encodings.PEM, formats.OpenSSH, plain),
+        (encodings.PEM, formats.PKCS8, encrypted),
+        (encodings.DER, formats.PKCS8, encrypted),
+        (encodings.Raw, formats.Raw, plain),
+    ):
+        with pytest.raises(NotExportable, match="stays in"):
+            key.private_bytes(*arguments)
 
 
 def test_export_is_a_matter_of_policy(

@@ -1,0 +1,150 @@
+"""One libcrypto's side of the bridge: its core functions, and callbacks into Python.
+
+Rule: a callback never lets an exception out. It tells libcrypto's error queue in our
+words, keeps the exception for this thread, and answers failure.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from parsec_keys.tls._lifetime import address, immortal
+from parsec_keys.tls._structures import CoreFunction, Dispatch, Item
+
+logger = logging.getLogger("parsec_keys.tls")
+
+POINTER: Final = ctypes.c_void_p
+INT: Final = ctypes.c_int
+SIZE: Final = ctypes.c_size_t
+STRING: Final = ctypes.c_char_p
+
+_REASONS: Final = 32
+_LONGEST: Final = 255
+_NO_ARGUMENTS: Final = ctypes.create_string_buffer(64)
+"""What stands for an empty ``va_list``."""
+
+_PROTOTYPES: Final[dict[CoreFunction, Any]] = {
+    CoreFunction.NEW_ERROR: ctypes.PYFUNCTYPE(None, POINTER),
+    CoreFunction.SET_ERROR_DEBUG: ctypes.PYFUNCTYPE(None, POINTER, STRING, INT, STRING),
+    CoreFunction.VSET_ERROR: ctypes.PYFUNCTYPE(
+        None, POINTER, ctypes.c_uint32, POINTER, POINTER
+    ),
+    CoreFunction.BIO_READ_EX: ctypes.CFUNCTYPE(INT, POINTER, POINTER, SIZE, POINTER),
+}
+
+
+class LastError(threading.local):
+    """The last exception that a callback had in this thread."""
+
+    exception: BaseException | None = None
+
+
+last_error: Final = LastError()
+
+
+class Core:
+    """What one libcrypto offers us. Immortal, as all that it points to."""
+
+    def __init__(self) -> None:
+        self._handle: int | None = None
+        self._functions: dict[int, Callable[..., Any]] = {}
+        self._texts = [
+            ctypes.create_string_buffer(_LONGEST + 1) for _ in range(_REASONS)
+        ]
+        self._next = 0
+
+    def connect(self, handle: int, offered: int) -> None:
+        """Take the functions of a list that libcrypto offers (provider-base(7))."""
+        self._handle = handle
+        while (entry := Dispatch.from_address(offered)).id:
+            if entry.id in _PROTOTYPES:
+                prototype = _PROTOTYPES[CoreFunction(entry.id)]
+                self._functions[entry.id] = prototype(entry.function)
+            offered += ctypes.sizeof(Dispatch)
+
+    def reasons(self) -> int:
+        """The address of the reason strings: buffers that ``fail`` writes."""
+        items = (Item * (_REASONS + 1))()
+        for number, text in enumerate(self._texts, 1):
+            items[number - 1].id = number
+            items[number - 1].pointer = address(text)
+        return address(items)
+
+    def fail(self, error: BaseException) -> None:
+        """Put an exception on libcrypto's error queue, and keep it for this thread."""
+        last_error.exception = error
+        sentence = f"{type(error).__name__}: {error}"
+        logger.error("a private-key operation failed: %s", sentence)
+        number = self._next
+        self._next = (number + 1) % _REASONS
+        self._texts[number].value = sentence.encode()[:_LONGEST]
+        functions = self._functions
+        functions[CoreFunction.NEW_ERROR](self._handle)
+        functions[CoreFunction.SET_ERROR_DEBUG](self._handle, b"parsec_keys", 0, b"")
+        functions[CoreFunction.VSET_ERROR](
+            self._handle, number + 1, None, ctypes.addressof(_NO_ARGUMENTS)
+        )
+
+    def read_all(self, bio: int, limit: int) -> bytes:
+        """What a BIO has, as far as a limit."""
+        buffer = ctypes.create_string_buffer(4096)
+        got = ctypes.c_size_t()
+        content = b""
+        while len(content) <= limit and self._functions[CoreFunction.BIO_READ_EX](
+            bio, buffer, len(buffer), ctypes.addressof(got)
+        ):
+            content += buffer.raw[: got.value]
+        return content
+
+    def callback(
+        self, result: Any, *arguments: Any
+    ) -> Callable[[Callable[..., Any]], int]:
+        """A decorator that makes a function the address of a C callback.
+
+        It fails by answering 0, or NULL.
+        """
+
+        def decorate(function: Callable[..., Any]) -> int:
+            # Bound here: module globals are gone when libcrypto still calls.
+            fail = self.fail
+
+            @functools.wraps(function)
+            def guarded(*values: Any) -> Any:
+                try:
+                    return function(*values)
+                except BaseException as e:
+                    fail(e)
+                    return 0
+
+            made = immortal(ctypes.CFUNCTYPE(result, *arguments)(guarded))
+            pointer = ctypes.cast(made, ctypes.c_void_p).value
+            assert pointer is not None  # noqa: S101
+            return pointer
+
+        return decorate
+
+
+def dispatch(functions: dict[Any, int]) -> int:
+    """The address of an immortal OSSL_DISPATCH list."""
+    table = (Dispatch * (len(functions) + 1))()
+    for entry, (number, function) in zip(table, functions.items(), strict=False):
+        entry.id, entry.function = int(number), function
+    return address(table)
+
+
+def give(data: bytes, out: int | None, length: int, capacity: int) -> int:
+    """Answer octets in C: ``length`` is where their number goes; 1, or 0 if too long.
+
+    Without ``out`` only the number is wanted.
+    """
+    if out and len(data) > capacity:
+        raise ValueError(f"libcrypto has room for {capacity} bytes, not {len(data)}")
+    ctypes.c_size_t.from_address(length).value = len(data)
+    if out:
+        ctypes.memmove(out, data, len(data))
+    return 1

@@ -1,0 +1,80 @@
+"""Keys for libcrypto: loaded from a reference, public to the last parameter.
+
+No key is made, changed or imported here, and the private half is never exported: were
+it, libcrypto would take the public half for the whole and sign with it elsewhere.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Final
+
+from parsec_keys.tls._bridged import EC_PUBLIC, PARAMETERS, RSA_PUBLIC, BridgedKey
+from parsec_keys.tls._core import INT, POINTER, SIZE, Core, dispatch
+from parsec_keys.tls._decoder import Pending
+from parsec_keys.tls._lifetime import FREE, Slots, address
+from parsec_keys.tls._params import ParamList, descriptors, write
+from parsec_keys.tls._structures import (
+    SELECT_PRIVATE_KEY,
+    KeymgmtFunction,
+    Operation,
+)
+
+_EXPORT: Final = ctypes.CFUNCTYPE(INT, POINTER, POINTER)
+
+
+def table(core: Core, keys: Slots[BridgedKey], pending: Pending, is_rsa: bool) -> int:
+    """The address of the functions for RSA or for EC keys (provider-keymgmt(7))."""
+    public = RSA_PUBLIC if is_rsa else EC_PUBLIC
+    gettable = descriptors({**PARAMETERS, **public})
+    exportable = descriptors(public)
+    name = address(ctypes.create_string_buffer(b"RSA" if is_rsa else b"ECDSA"))
+
+    @core.callback(POINTER, POINTER, SIZE)
+    def load(reference: int, size: int) -> int:
+        return keys.add(pending.take(ctypes.string_at(reference, size)))
+
+    @core.callback(INT, POINTER, POINTER)
+    def get_params(slot: int, params: int) -> int:
+        return int(write(params, keys[slot].parameters))
+
+    @core.callback(POINTER, POINTER)
+    def gettable_params(context: int) -> int:
+        return gettable
+
+    @core.callback(POINTER, INT)
+    def query_operation_name(operation: int) -> int:
+        return name if operation == Operation.SIGNATURE or is_rsa else 0
+
+    @core.callback(INT, POINTER, INT)
+    def has(slot: int, selection: int) -> int:
+        return 1
+
+    @core.callback(INT, POINTER, POINTER, INT)
+    def match(one: int, other: int, selection: int) -> int:
+        return int(keys[one].public == keys[other].public)
+
+    @core.callback(INT, POINTER, INT, POINTER, POINTER)
+    def export(slot: int, selection: int, callback: int, argument: int) -> int:
+        if selection & SELECT_PRIVATE_KEY:
+            return 0
+        params = ParamList(keys[slot].public)
+        return int(_EXPORT(callback)(params.pointer, argument))
+
+    @core.callback(POINTER, INT)
+    def export_types(selection: int) -> int:
+        return 0 if selection & SELECT_PRIVATE_KEY else exportable
+
+    return dispatch(
+        {
+            KeymgmtFunction.LOAD: load,
+            KeymgmtFunction.FREE: FREE,
+            KeymgmtFunction.GET_PARAMS: get_params,
+            KeymgmtFunction.GETTABLE_PARAMS: gettable_params,
+            KeymgmtFunction.QUERY_OPERATION_NAME: query_operation_name,
+            KeymgmtFunction.HAS: has,
+            KeymgmtFunction.MATCH: match,
+            KeymgmtFunction.EXPORT: export,
+            KeymgmtFunction.EXPORT_TYPES: export_types,
+        }
+    )

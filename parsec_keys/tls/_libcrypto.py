@@ -1,0 +1,122 @@
+"""Every libcrypto of this process, and the prototypes of what is called in it.
+
+The shared one behind ``_ssl``, any other copy that a package brought, and the one that
+is linked into cryptography's wheel. No other module sets an ``argtypes``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from parsec_keys.errors import NotSupported
+from parsec_keys.tls import _elf
+
+_SHARED: Final = re.compile(r"/libcrypto[^/]*\.so[^/]*$")
+_NAMES: Final = (
+    b"OpenSSL_version",
+    b"OpenSSL_version_num",
+    b"OSSL_PROVIDER_available",
+    b"OSSL_PROVIDER_add_builtin",
+    b"OSSL_PROVIDER_try_load",
+)
+_OLDEST: Final = 0x30000000
+
+# Every callback of ours keeps the GIL while OpenSSL runs, so that registration is one
+# step for the other threads: PYFUNCTYPE.
+_PROTOTYPES: Final[dict[bytes, Any]] = {
+    b"OpenSSL_version": ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.c_int),
+    b"OpenSSL_version_num": ctypes.PYFUNCTYPE(ctypes.c_ulong),
+    b"OSSL_PROVIDER_available": ctypes.PYFUNCTYPE(
+        ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p
+    ),
+    b"OSSL_PROVIDER_add_builtin": ctypes.PYFUNCTYPE(
+        ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
+    ),
+    b"OSSL_PROVIDER_try_load": ctypes.PYFUNCTYPE(
+        ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Libcrypto:
+    """One libcrypto: where it is, its version, and how to register a provider."""
+
+    path: Path
+    version: str
+    _functions: dict[bytes, Callable[..., Any]]
+
+    def register(self, name: bytes, init: int) -> bool:
+        """Add a provider to the default library context (OSSL_PROVIDER(3)).
+
+        The default provider is activated first: a name that comes before it in the
+        alphabet would take over RSA and EC otherwise, and this one must not either.
+        """
+        functions = self._functions
+        functions[b"OSSL_PROVIDER_available"](None, b"default")
+        if functions[b"OSSL_PROVIDER_available"](None, name):
+            return True
+        if not functions[b"OSSL_PROVIDER_add_builtin"](None, name, init):
+            return False
+        # Fallbacks stay: other code relies on the default provider being loaded.
+        return bool(functions[b"OSSL_PROVIDER_try_load"](None, name, 1))
+
+
+def libcryptos() -> Iterator[Libcrypto]:
+    """The libcryptos that are mapped into this process now.
+
+    Raises:
+        NotSupported: cryptography's own can not be reached.
+    """
+    import _ssl  # noqa: F401  # It maps the one that it uses.
+
+    paths = {m.path for m in _elf.mappings() if _SHARED.search(m.path)}
+    for path in sorted(paths):
+        library = ctypes.CDLL(path, os.RTLD_NOLOAD | os.RTLD_LAZY)
+        addresses = {
+            name: ctypes.cast(getattr(library, name.decode()), ctypes.c_void_p).value
+            for name in _NAMES
+            if hasattr(library, name.decode())
+        }
+        found = _at(Path(path), addresses)
+        if found is not None:
+            yield found
+    linked_in = _linked_into_cryptography()
+    if linked_in is not None:
+        yield linked_in
+
+
+def _linked_into_cryptography() -> Libcrypto | None:
+    """cryptography's own libcrypto; None where it uses the shared one."""
+    from cryptography.hazmat.bindings import _rust
+
+    path = Path(_rust.__file__ or "")
+    found = _at(path, dict(_elf.function_addresses(path, _NAMES)))
+    if found is None and b"OSSL_PROVIDER_add_builtin" not in path.read_bytes():
+        # Neither as a symbol nor as an import: it is linked in, and stripped.
+        raise NotSupported(
+            f"{path} has its OpenSSL linked in without symbols, so that no provider "
+            "can be registered there: install cryptography from its own wheel, or "
+            "build it against a shared libcrypto"
+        )
+    return found
+
+
+def _at(path: Path, addresses: dict[bytes, int | None]) -> Libcrypto | None:
+    functions = {
+        name: _PROTOTYPES[name](address)
+        for name, address in addresses.items()
+        if address
+    }
+    if functions.keys() != set(_NAMES):
+        return None
+    if functions[b"OpenSSL_version_num"]() < _OLDEST:
+        return None
+    version = functions[b"OpenSSL_version"](0).decode()
+    return Libcrypto(path, version, functions)

@@ -1,0 +1,89 @@
+"""What libcrypto holds of ours: memory that outlives Python, and handles to objects.
+
+Rule: libcrypto frees keys and contexts when it likes, after Python's end too, so that
+to free is a C function that only marks a slot: ``sem_post``. Python looks for marked
+slots later. Nothing that libcrypto points to is ever given back.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+T = TypeVar("T")
+C = TypeVar("C", bound=Callable[..., Any])
+
+_libc: Final = ctypes.CDLL(None)
+
+
+def address_in_libc(name: str) -> int:
+    """The address of a function of the C library."""
+    address = ctypes.cast(getattr(_libc, name), ctypes.c_void_p).value
+    assert address is not None  # noqa: S101
+    return address
+
+
+FREE: Final = address_in_libc("sem_post")
+"""The function by which libcrypto gives a slot back: no Python, no lock."""
+
+_SLOT: Final = 32
+"""A slot is a ``sem_t``; the mark is its value, which sem_post counts up from zero."""
+_SLOTS: Final = 256
+
+
+def immortal(thing: T) -> T:
+    """The same object, which Python never frees: its reference count never falls."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+    return thing
+
+
+def address(thing: Any) -> int:
+    """Where a ctypes object is, which lives for ever from now on."""
+    return ctypes.addressof(immortal(thing))
+
+
+class Slots(Generic[T]):
+    """Handles for objects, which C code may free at any time, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: list[int] = []
+        self._objects: dict[int, T] = {}
+
+    def add(self, thing: T) -> int:
+        """A handle for an object: an address, as libcrypto wants it."""
+        with self._lock:
+            if not self._free:
+                self._sweep()
+            if not self._free:
+                self._grow()
+            slot = self._free.pop()
+            self._objects[slot] = thing
+        return slot
+
+    def __getitem__(self, slot: int) -> T:
+        return self._objects[slot]
+
+    def sweep(self) -> None:
+        """Let go of the objects whose handles were freed."""
+        with self._lock:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        for slot in list(self._objects):
+            mark = ctypes.c_uint.from_address(slot)
+            if mark.value:
+                mark.value = 0
+                del self._objects[slot]
+                self._free.append(slot)
+
+    def _grow(self) -> None:
+        # A sem_t that is all zeros is one of value zero, on glibc and on musl.
+        start = address(ctypes.create_string_buffer(_SLOT * _SLOTS))
+        self._free += range(start, start + _SLOT * _SLOTS, _SLOT)
+
+    def renew_lock(self) -> None:
+        """Make the lock anew in a child, where its holder may not be."""
+        self._lock = threading.Lock()

@@ -1,0 +1,119 @@
+"""OSSL_PARAM lists, read into and written from Python values (OSSL_PARAM(3))."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from parsec_keys.tls._lifetime import address, immortal
+from parsec_keys.tls._structures import Param, ParamType
+
+Value = int | str | bytes
+_UNMODIFIED: Final = (1 << (8 * ctypes.sizeof(ctypes.c_size_t))) - 1
+_TYPES: Final[dict[type, ParamType]] = {
+    int: ParamType.UNSIGNED_INTEGER,
+    str: ParamType.UTF8_STRING,
+    bytes: ParamType.OCTET_STRING,
+}
+
+
+def read(pointer: int | None) -> dict[str, Value]:
+    """The values of a list; parameters without data are left out."""
+    values: dict[str, Value] = {}
+    for param in _each(pointer):
+        if param.data:
+            values[param.key.decode()] = _value(param)
+    return values
+
+
+def write(pointer: int | None, values: Mapping[str, Value]) -> bool:
+    """Give a list's parameters their values; False where one does not fit."""
+    fits = True
+    for param in _each(pointer):
+        value = values.get(param.key.decode())
+        if value is not None:
+            fits = _write(param, value) and fits
+    return fits
+
+
+def descriptors(types: Mapping[str, ParamType]) -> int:
+    """The address of a list that only says names and types, and lives for ever."""
+    params = (Param * (len(types) + 1))()
+    for param, (name, type_) in zip(params, types.items(), strict=False):
+        param.key, param.type = immortal(name.encode()), type_
+    return address(params)
+
+
+class ParamList:
+    """A list with values, for as long as this object lives."""
+
+    def __init__(
+        self, values: Mapping[str, Value], signed: tuple[str, ...] = ()
+    ) -> None:
+        self._params = (Param * (len(values) + 1))()
+        self._held: list[object] = []
+        for param, (name, value) in zip(self._params, values.items(), strict=False):
+            data, type_ = _bytes(value), _TYPES[type(value)]
+            type_ = ParamType.INTEGER if name in signed else type_
+            buffer = ctypes.create_string_buffer(data, len(data) + 1)
+            self._held += [buffer, key := name.encode()]
+            param.key, param.type = key, type_
+            param.data, param.size = ctypes.addressof(buffer), len(data)
+            param.return_size = _UNMODIFIED
+
+    @property
+    def pointer(self) -> int:
+        """The list's address."""
+        return ctypes.addressof(self._params)
+
+
+def _each(pointer: int | None) -> Iterator[Param]:
+    while pointer:
+        param = Param.from_address(pointer)
+        if not param.key:
+            return
+        yield param
+        pointer += ctypes.sizeof(Param)
+
+
+def _value(param: Param) -> Value:
+    if param.type in (ParamType.INTEGER, ParamType.UNSIGNED_INTEGER):
+        data = ctypes.string_at(param.data, param.size)
+        signed = param.type == ParamType.INTEGER
+        return int.from_bytes(data, sys.byteorder, signed=signed)
+    start = param.data
+    if param.type in (ParamType.UTF8_POINTER, ParamType.OCTET_POINTER):
+        start = ctypes.c_void_p.from_address(start).value
+        if not start:
+            return ""
+    data = ctypes.string_at(start, param.size)
+    if param.type in (ParamType.UTF8_STRING, ParamType.UTF8_POINTER):
+        return data.rstrip(b"\x00").decode()
+    return data
+
+
+def _write(param: Param, value: Value) -> bool:
+    if isinstance(value, int) and param.size:
+        data = value.to_bytes(param.size, sys.byteorder)
+    else:
+        data = _bytes(value)
+    param.return_size = len(data)
+    if not param.data:
+        return True
+    if param.type in (ParamType.UTF8_POINTER, ParamType.OCTET_POINTER):
+        return False
+    if len(data) > param.size:
+        return False
+    end = b"\x00" if isinstance(value, str) and len(data) < param.size else b""
+    ctypes.memmove(param.data, data + end, len(data + end))
+    return True
+
+
+def _bytes(value: Value) -> bytes:
+    if isinstance(value, int):
+        # A number in a list of ours is as long as it is: a modulus, or four bytes.
+        length = max(4, (value.bit_length() + 7) // 8)
+        return value.to_bytes(length, sys.byteorder)
+    return value.encode() if isinstance(value, str) else value
