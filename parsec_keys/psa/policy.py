@@ -86,7 +86,8 @@ def refusal(attributes: KeyAttributes, operation: Operation[object]) -> Refusal 
     usage = USAGE.get(operation.opcode)
     if usage is None:
         return None
-    if not policy.usage & usage:
+    # As plain numbers: the flags' own operators are far slower.
+    if not int(policy.usage) & int(usage):
         return Refusal(
             Status.PSA_ERROR_NOT_PERMITTED,
             f"may not {_verb(usage)}: its policy has "

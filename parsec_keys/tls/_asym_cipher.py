@@ -106,7 +106,8 @@ def table(core: Core, keys: Slots[BridgedKey], contexts: Slots[Decrypting]) -> i
         context = contexts[slot]
         assert context.key is not None  # noqa: S101
         if not out:
-            return give(bytes(context.key.max_size), None, length, 0)
+            ctypes.c_size_t.from_address(length).value = context.key.max_size
+            return 1
         message = context.decrypt(ctypes.string_at(data, size))
         return give(message, out, length, capacity)
 

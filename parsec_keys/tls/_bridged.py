@@ -68,15 +68,14 @@ class BridgedKey:
         return {"group": self._group, "pub": point(public_key)}
 
     @cached_property
-    def parameters(self) -> dict[str, Value]:
+    def parameters(self) -> dict[bytes, Value]:
         """What libcrypto asks of any key, and the public key."""
-        bits = self.key.key_size
         return {
-            "bits": bits,
-            "security-bits": self._strength,
-            "max-size": self.max_size,
-            "default-digest": "SHA256",
-            **self.public,
+            b"bits": self.key.key_size,
+            b"security-bits": self._strength,
+            b"max-size": self.max_size,
+            b"default-digest": "SHA256",
+            **{name.encode(): value for name, value in self.public.items()},
         }
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Final
@@ -110,11 +111,13 @@ class Core:
         """
 
         def decorate(function: Callable[..., Any]) -> int:
-            # Bound here: module globals are gone when libcrypto still calls.
-            fail = self.fail
+            # Bound here: at its end Python empties modules, and libcrypto still calls.
+            fail, is_ending = self.fail, sys.is_finalizing
 
             @functools.wraps(function)
             def guarded(*values: Any) -> Any:
+                if is_ending():
+                    return 0
                 try:
                     return function(*values)
                 except BaseException as e:
@@ -137,14 +140,14 @@ def dispatch(functions: dict[Any, int]) -> int:
     return address(table)
 
 
-def give(data: bytes, out: int | None, length: int, capacity: int) -> int:
-    """Answer octets in C: ``length`` is where their number goes; 1, or 0 if too long.
+def give(data: bytes, out: int, length: int, capacity: int) -> int:
+    """Answer octets in C: ``length`` is where their number goes.
 
-    Without ``out`` only the number is wanted.
+    Raises:
+        ValueError: there is no room for them.
     """
-    if out and len(data) > capacity:
+    if len(data) > capacity:
         raise ValueError(f"libcrypto has room for {capacity} bytes, not {len(data)}")
     ctypes.c_size_t.from_address(length).value = len(data)
-    if out:
-        ctypes.memmove(out, data, len(data))
+    ctypes.memmove(out, data, len(data))
     return 1

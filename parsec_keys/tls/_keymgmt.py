@@ -32,6 +32,8 @@ def table(core: Core, keys: Slots[BridgedKey], pending: Pending, is_rsa: bool) -
 
     @core.callback(POINTER, POINTER, SIZE)
     def load(reference: int, size: int) -> int:
+        # Keys come seldom: a good time to let those go that were freed.
+        keys.sweep()
         return keys.add(pending.take(ctypes.string_at(reference, size)))
 
     @core.callback(INT, POINTER, POINTER)

@@ -8,12 +8,11 @@ slots later. Nothing that libcrypto points to is ever given back.
 from __future__ import annotations
 
 import ctypes
-import threading
-from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
+from parsec_keys._fork import ForkSafeLock
+
 T = TypeVar("T")
-C = TypeVar("C", bound=Callable[..., Any])
 
 _libc: Final = ctypes.CDLL(None)
 
@@ -48,7 +47,7 @@ class Slots(Generic[T]):
     """Handles for objects, which C code may free at any time, from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._free: list[int] = []
         self._objects: dict[int, T] = {}
 
@@ -83,7 +82,3 @@ class Slots(Generic[T]):
         # A sem_t that is all zeros is one of value zero, on glibc and on musl.
         start = address(ctypes.create_string_buffer(_SLOT * _SLOTS))
         self._free += range(start, start + _SLOT * _SLOTS, _SLOT)
-
-    def renew_lock(self) -> None:
-        """Make the lock anew in a child, where its holder may not be."""
-        self._lock = threading.Lock()

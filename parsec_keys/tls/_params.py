@@ -12,6 +12,7 @@ from parsec_keys.tls._structures import Param, ParamType
 
 Value = int | str | bytes
 _UNMODIFIED: Final = (1 << (8 * ctypes.sizeof(ctypes.c_size_t))) - 1
+_PARAM_SIZE: Final = ctypes.sizeof(Param)
 _TYPES: Final[dict[type, ParamType]] = {
     int: ParamType.UNSIGNED_INTEGER,
     str: ParamType.UTF8_STRING,
@@ -28,13 +29,15 @@ def read(pointer: int | None) -> dict[str, Value]:
     return values
 
 
-def write(pointer: int | None, values: Mapping[str, Value]) -> bool:
+def write(pointer: int | None, values: Mapping[bytes, Value]) -> bool:
     """Give a list's parameters their values; False where one does not fit."""
     fits = True
-    for param in _each(pointer):
-        value = values.get(param.key.decode())
+    # Every handshake comes here: the key is read alone, as the first field.
+    while pointer and (key := ctypes.c_char_p.from_address(pointer).value):
+        value = values.get(key)
         if value is not None:
-            fits = _write(param, value) and fits
+            fits = _write(Param.from_address(pointer), value) and fits
+        pointer += _PARAM_SIZE
     return fits
 
 
@@ -75,7 +78,7 @@ def _each(pointer: int | None) -> Iterator[Param]:
         if not param.key:
             return
         yield param
-        pointer += ctypes.sizeof(Param)
+        pointer += _PARAM_SIZE
 
 
 def _value(param: Param) -> Value:
@@ -95,6 +98,10 @@ def _value(param: Param) -> Value:
 
 
 def _write(param: Param, value: Value) -> bool:
+    if isinstance(value, int) and param.size == 4 and param.data:
+        ctypes.c_uint.from_address(param.data).value = value
+        param.return_size = 4
+        return True
     if isinstance(value, int) and param.size:
         data = value.to_bytes(param.size, sys.byteorder)
     else:

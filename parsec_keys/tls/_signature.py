@@ -180,31 +180,30 @@ def table(core: Core, keys: Slots[BridgedKey], contexts: Slots[Signing]) -> int:
         contexts[slot].begin(keys[key] if key else None, digest_name, params)
         return 1
 
-    def answer(
-        context: Signing, out: int | None, length: int, capacity: int, sign: Any
-    ) -> int:
-        assert context.key is not None  # noqa: S101
-        if not out:
-            return give(bytes(context.key.max_size), None, length, 0)
-        return give(sign(), out, length, capacity)
+    def longest(slot: int, length: int) -> int:
+        # Only the size is wanted, and for that no key is asked.
+        key = contexts[slot].key
+        assert key is not None  # noqa: S101
+        ctypes.c_size_t.from_address(length).value = key.max_size
+        return 1
 
     @core.callback(INT, POINTER, POINTER, POINTER, SIZE, POINTER, SIZE)
     def sign(
         slot: int, out: int | None, length: int, capacity: int, data: int, size: int
     ) -> int:
-        context, hashed = contexts[slot], ctypes.string_at(data, size)
-        return answer(
-            context, out, length, capacity, lambda: context.sign(hashed, True)
-        )
+        if not out:
+            return longest(slot, length)
+        signature = contexts[slot].sign(ctypes.string_at(data, size), True)
+        return give(signature, out, length, capacity)
 
     @core.callback(INT, POINTER, POINTER, POINTER, SIZE, POINTER, SIZE)
     def digest_sign(
         slot: int, out: int | None, length: int, capacity: int, data: int, size: int
     ) -> int:
-        context, message = contexts[slot], ctypes.string_at(data, size)
-        return answer(
-            context, out, length, capacity, lambda: context.sign(message, False)
-        )
+        if not out:
+            return longest(slot, length)
+        signature = contexts[slot].sign(ctypes.string_at(data, size), False)
+        return give(signature, out, length, capacity)
 
     @core.callback(INT, POINTER, POINTER, SIZE)
     def digest_sign_update(slot: int, data: int, size: int) -> int:
@@ -218,21 +217,18 @@ def table(core: Core, keys: Slots[BridgedKey], contexts: Slots[Signing]) -> int:
     def digest_sign_final(
         slot: int, out: int | None, length: int, capacity: int
     ) -> int:
+        if not out:
+            return longest(slot, length)
         context = contexts[slot]
-
-        def finish() -> bytes:
-            hashed = context.hashed or hashes.Hash(
-                context.algorithm or digest(_DEFAULT)
-            )
-            context.hashed = None
-            return context.sign(hashed.finalize(), True)
-
-        return answer(context, out, length, capacity, finish)
+        hashed = context.hashed or hashes.Hash(context.algorithm or digest(_DEFAULT))
+        context.hashed = None
+        signature = context.sign(hashed.finalize(), True)
+        return give(signature, out, length, capacity)
 
     @core.callback(INT, POINTER, POINTER)
     def get_ctx_params(slot: int, params: int) -> int:
         identifier = contexts[slot].identifier()
-        return int(write(params, {"algorithm-id": identifier} if identifier else {}))
+        return int(write(params, {b"algorithm-id": identifier} if identifier else {}))
 
     @core.callback(POINTER, POINTER, POINTER)
     def gettable_ctx_params(slot: int, provider: int) -> int:
