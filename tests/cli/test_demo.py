@@ -109,7 +109,8 @@ def test_an_interrupted_demo_leaves_nothing(
         _, err = process.communicate(timeout=_SECONDS)
 
     # A fast machine may be through already.
-    assert process.returncode in (0, 128 + number)
+    # Before its handlers are there, or after, the signal itself ends it.
+    assert process.returncode in (0, 128 + number, -number)
     assert b"Traceback" not in err
     assert list(tmp_path.glob("parsec-keys-demo-*")) == []
     deadline = time.monotonic() + _SECONDS
