@@ -82,7 +82,7 @@ class ServiceKey:
         """
         from cryptography.hazmat.primitives import serialization
 
-        from parsec_keys import tls
+        from parsec_keys import stores, tls
         from parsec_keys.tls import _reference
 
         plain = isinstance(encryption_algorithm, serialization.NoEncryption)
@@ -97,6 +97,7 @@ class ServiceKey:
         )
         if encode is None or not plain or format != serialization.PrivateFormat.PKCS8:
             raise self._not_exportable("private_bytes()")
+        stores.keep_open(self._engine)
         tls.enable()
         return encode(oid, self._uri)
 

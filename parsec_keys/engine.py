@@ -28,5 +28,9 @@ class Engine(Protocol):
             Error: of the class that belongs to what went wrong.
         """
 
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+
     def close(self) -> None:
         """Release what the engine holds; further operations raise ``Error``."""

@@ -52,7 +52,6 @@ class KeyStore:
     def __init__(self, engine: Engine, url: str) -> None:
         self._engine = engine
         self._url = url
-        self._closed = False
 
     @property
     def url(self) -> str:
@@ -194,13 +193,12 @@ class KeyStore:
 
     def close(self) -> None:
         """Release the hardware. A second call does nothing."""
-        self._closed = True
         self._engine.close()
 
     @property
     def closed(self) -> bool:
-        """Whether ``close`` was called."""
-        return self._closed
+        """Whether ``close`` was called, on this or another object of the same store."""
+        return self._engine.closed
 
     def __enter__(self) -> Self:
         return self

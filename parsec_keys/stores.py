@@ -24,12 +24,10 @@ if TYPE_CHECKING:
 
 STORE_VARIABLE: Final = "PARSEC_KEYS_STORE"
 
-_opened: Final[weakref.WeakValueDictionary[str, KeyStore]] = (
-    weakref.WeakValueDictionary()
-)
-"""The open stores of this process, by URL without a PIN."""
-_kept: Final[dict[str, KeyStore]] = {}
-"""The stores that ``load_key`` opened: they live as long as the process."""
+_opened: Final[dict[str, weakref.WeakSet[Engine]]] = {}
+"""The engines of the stores that this process opened, by URL without a PIN."""
+_kept: Final[list[Engine]] = []
+"""Those that nobody may close by forgetting them: of ``load_key`` and references."""
 _services: Final[dict[str, Service]] = {}
 """The engines of keys that were there before, by URL without a PIN."""
 _adopted_uris: Final[dict[tuple[str, str], str]] = {}
@@ -52,7 +50,8 @@ def open_store(url: str | None = None) -> KeyStore:
         AuthenticationError: what answers does not let us in; a PIN is tried once.
         StorageFailure: the key info cannot be used as it is.
     """
-    return _open(_store_url(url))
+    store = _store_url(url)
+    return _remember(_engine(store), store.url)
 
 
 def load_key(uri: str) -> PrivateKey:
@@ -97,21 +96,50 @@ def resolve(uri: str) -> PrivateKey:
         scheme, _, rest = uri.partition(":")
         name, _, query = rest.partition("?store=")
         if scheme == "parsec":
-            url = unquote(query)
-            store = _opened.get(url)
-            if store is None or store.closed:
-                default = _store_url(None)
-                if default.url != url:
-                    raise NotPermitted(
-                        f"the key reference names the store {url}, which this process "
-                        "has not opened: open it first, or make it the default in "
-                        f"${STORE_VARIABLE}"
-                    )
-                store = _kept[url] = _open(default)
+            store = _open_again(unquote(query))
             return store.load(unquote(name))
     raise NotPermitted(
         f"the key reference names {uri}, which this process has not loaded itself"
     )
+
+
+def _open_again(url: str) -> KeyStore:
+    """The store of a URL, if this process has it open or it is the default one."""
+    found = _already_open(url)
+    if found is not None:
+        return found
+    default = _store_url(None)
+    if default.url != url:
+        raise NotPermitted(
+            f"the key reference names the store {url}, which this process has not "
+            f"open: open it first, or make it the default in ${STORE_VARIABLE}"
+        )
+    return _open_for_ever(default)
+
+
+def keep_open(engine: Engine) -> None:
+    """Keep an engine until it is closed, though its store is forgotten: for TLS."""
+    if engine not in _kept:
+        _kept.append(engine)
+
+
+def _already_open(url: str) -> KeyStore | None:
+    for engine in list(_opened.get(url, ())):
+        if not engine.closed:
+            return KeyStore(engine, url)
+    return None
+
+
+def _open_for_ever(store: StoreUrl) -> KeyStore:
+    engine = _engine(store)
+    keep_open(engine)
+    return _remember(engine, store.url)
+
+
+def _remember(engine: Engine, url: str) -> KeyStore:
+    _kept[:] = [each for each in _kept if not each.closed]
+    _opened.setdefault(url, weakref.WeakSet()).add(engine)
+    return KeyStore(engine, url)
 
 
 def _store_url(url: str | None) -> StoreUrl:
@@ -119,12 +147,6 @@ def _store_url(url: str | None) -> StoreUrl:
     from parsec_keys.uri import parse_store_url
 
     return parse_store_url(url or os.environ.get(STORE_VARIABLE))
-
-
-def _open(store: StoreUrl) -> KeyStore:
-    opened = KeyStore(_engine(store), store.url)
-    _opened[store.url] = opened
-    return opened
 
 
 def _engine(store: StoreUrl) -> Engine:
@@ -142,9 +164,7 @@ def _engine(store: StoreUrl) -> Engine:
 
 def _load_stored(parsed: StoredKeyUri) -> PrivateKey:
     store = parsed.store or _store_url(None)
-    opened = _opened.get(store.url)
-    if opened is None or opened.closed:
-        opened = _kept[store.url] = _open(store)
+    opened = _already_open(store.url) or _open_for_ever(store)
     return opened.load(parsed.name)
 
 

@@ -59,6 +59,11 @@ class Service:
         """
         self._dispatcher.adopt(key_name, reference, self._application)
 
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
     def close(self) -> None:
         """Release every provider. A second call does nothing."""
         if not self._closed:

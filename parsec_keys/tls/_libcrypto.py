@@ -98,8 +98,8 @@ def _linked_into_cryptography() -> Libcrypto | None:
 
     path = Path(_rust.__file__ or "")
     found = _at(path, dict(_elf.function_addresses(path, _NAMES)))
-    if found is None and b"OSSL_PROVIDER_add_builtin" not in path.read_bytes():
-        # Neither as a symbol nor as an import: it is linked in, and stripped.
+    if found is None and b"\x00libcrypto.so" not in path.read_bytes():
+        # It needs no shared one, so that its own is in there without symbols.
         raise NotSupported(
             f"{path} has its OpenSSL linked in without symbols, so that no provider "
             "can be registered there: install cryptography from its own wheel, or "
