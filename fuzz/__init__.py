@@ -1,0 +1,1 @@
+"""Fuzzers of what reads hostile bytes. Run them with ``./dev fuzz``."""
