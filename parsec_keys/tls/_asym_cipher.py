@@ -18,7 +18,7 @@ from parsec_keys.tls._bridged import BridgedKey
 from parsec_keys.tls._core import INT, POINTER, SIZE, Core, dispatch, give
 from parsec_keys.tls._digests import digest
 from parsec_keys.tls._lifetime import FREE, Slots
-from parsec_keys.tls._params import Value, descriptors, read
+from parsec_keys.tls._params import Value, descriptors, read, refuse_others
 from parsec_keys.tls._structures import (
     RSA_PKCS1_OAEP_PADDING,
     RSA_PKCS1_PADDING,
@@ -26,6 +26,12 @@ from parsec_keys.tls._structures import (
     ParamType,
 )
 
+_SETTABLE: Final = {
+    "pad-mode": ParamType.INTEGER,
+    "digest": ParamType.UTF8_STRING,
+    "mgf1-digest": ParamType.UTF8_STRING,
+    "oaep-label": ParamType.OCTET_STRING,
+}
 _PADDINGS: Final[dict[Value, int]] = {
     "pkcs1": RSA_PKCS1_PADDING,
     "oaep": RSA_PKCS1_OAEP_PADDING,
@@ -51,6 +57,7 @@ class Decrypting:
         Raises:
             NotSupported: what a key of ours cannot do.
         """
+        refuse_others(values, _SETTABLE)
         if "pad-mode" in values:
             mode = values["pad-mode"]
             if mode not in _PADDINGS:
@@ -75,14 +82,7 @@ class Decrypting:
 
 def table(core: Core, keys: Slots[BridgedKey], contexts: Slots[Decrypting]) -> int:
     """The address of the functions (provider-asym_cipher(7))."""
-    settable = descriptors(
-        {
-            "pad-mode": ParamType.INTEGER,
-            "digest": ParamType.UTF8_STRING,
-            "mgf1-digest": ParamType.UTF8_STRING,
-            "oaep-label": ParamType.OCTET_STRING,
-        }
-    )
+    settable = descriptors(_SETTABLE)
 
     @core.callback(POINTER, POINTER)
     def newctx(provider: int) -> int:

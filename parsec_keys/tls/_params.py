@@ -7,12 +7,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from parsec_keys.errors import NotSupported
 from parsec_keys.tls._lifetime import address, immortal
 from parsec_keys.tls._structures import Param, ParamType
 
 Value = int | str | bytes
 _UNMODIFIED: Final = (1 << (8 * ctypes.sizeof(ctypes.c_size_t))) - 1
 _PARAM_SIZE: Final = ctypes.sizeof(Param)
+_HARMLESS: Final = frozenset({"properties", "mgf1-properties", "digest-props"})
+"""They choose whose hash is computed: pyca's is, whatever they say."""
 _TYPES: Final[dict[type, ParamType]] = {
     int: ParamType.UNSIGNED_INTEGER,
     str: ParamType.UTF8_STRING,
@@ -39,6 +42,16 @@ def write(pointer: int | None, values: Mapping[bytes, Value]) -> bool:
             fits = _write(Param.from_address(pointer), value) and fits
         pointer += _PARAM_SIZE
     return fits
+
+
+def refuse_others(values: Mapping[str, Value], known: Mapping[str, ParamType]) -> None:
+    """Refuse what would be ignored: OpenSSL sets parameters that nobody offered, too.
+
+    Raises:
+        NotSupported: there is a parameter that is not known here.
+    """
+    for name in values.keys() - known.keys() - _HARMLESS:
+        raise NotSupported(f"a key of ours does not understand OpenSSL's '{name}'")
 
 
 def descriptors(types: Mapping[str, ParamType]) -> int:

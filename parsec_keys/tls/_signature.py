@@ -23,7 +23,7 @@ from parsec_keys.tls._digests import (
     pss_identifier,
 )
 from parsec_keys.tls._lifetime import FREE, Slots
-from parsec_keys.tls._params import Value, descriptors, read, write
+from parsec_keys.tls._params import Value, descriptors, read, refuse_others, write
 from parsec_keys.tls._structures import (
     RSA_PKCS1_PADDING,
     RSA_PKCS1_PSS_PADDING,
@@ -32,6 +32,12 @@ from parsec_keys.tls._structures import (
 )
 
 _DEFAULT: Final = "SHA256"
+_SETTABLE: Final = {
+    "digest": ParamType.UTF8_STRING,
+    "pad-mode": ParamType.UTF8_STRING,
+    "saltlen": ParamType.UTF8_STRING,
+    "mgf1-digest": ParamType.UTF8_STRING,
+}
 _PADDINGS: Final[dict[Value, int]] = {
     "pkcs1": RSA_PKCS1_PADDING,
     "pss": RSA_PKCS1_PSS_PADDING,
@@ -77,6 +83,7 @@ class Signing:
             NotSupported: what a key of ours cannot do.
             InvalidArgument: what nobody understands.
         """
+        refuse_others(values, _SETTABLE)
         if "digest" in values:
             self.algorithm = digest(str(values["digest"]))
         if "mgf1-digest" in values:
@@ -148,14 +155,7 @@ class Signing:
 def table(core: Core, keys: Slots[BridgedKey], contexts: Slots[Signing]) -> int:
     """The address of the functions, for RSA and ECDSA (provider-signature(7))."""
     gettable = descriptors({"algorithm-id": ParamType.OCTET_STRING})
-    settable = descriptors(
-        {
-            "digest": ParamType.UTF8_STRING,
-            "pad-mode": ParamType.UTF8_STRING,
-            "saltlen": ParamType.UTF8_STRING,
-            "mgf1-digest": ParamType.UTF8_STRING,
-        }
-    )
+    settable = descriptors(_SETTABLE)
 
     @core.callback(POINTER, POINTER, STRING)
     def newctx(provider: int, properties: bytes | None) -> int:
