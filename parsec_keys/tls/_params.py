@@ -14,8 +14,11 @@ from parsec_keys.tls._structures import Param, ParamType
 Value = int | str | bytes
 _UNMODIFIED: Final = (1 << (8 * ctypes.sizeof(ctypes.c_size_t))) - 1
 _PARAM_SIZE: Final = ctypes.sizeof(Param)
-_HARMLESS: Final = frozenset({"properties", "mgf1-properties", "digest-props"})
-"""They choose whose hash is computed: pyca's is, whatever they say."""
+_HARMLESS: Final = frozenset(
+    {"properties", "mgf1-properties", "digest-props", "tls-version"}
+)
+"""The first three choose whose hash is computed: pyca's is, whatever they say. The
+last is what OpenSSL 4 says of the connection; it changes no signature."""
 _TYPES: Final[dict[type, ParamType]] = {
     int: ParamType.UNSIGNED_INTEGER,
     str: ParamType.UTF8_STRING,
