@@ -88,6 +88,7 @@ class Pkcs11Provider:
 
     def destroy_key(self, uid: bytes) -> None:
         self._secrets.forget(uid)
+        self._token.forget(uid)
         self._token.run("removing a key", lambda session: _keys.destroy(session, uid))
 
     def export_key(self, key: KeyRecord) -> bytes:

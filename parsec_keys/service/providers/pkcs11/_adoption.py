@@ -50,7 +50,7 @@ def find(pooled: PooledSession, reference: str) -> AdoptedKey:
         NotSupported: of a kind that no key class of ours is.
     """
     key_id = _key_id(reference)
-    keys = pooled.objects(ObjectClass.PRIVATE_KEY, template_of(key_id))
+    keys = pooled.private_keys(template_of(key_id))
     if len(keys) != 1:
         raise KeyNotFound(
             f"{len(keys)} private keys on the token match '{reference}', where one is "

@@ -56,12 +56,6 @@ LOST: Final = (
     exceptions.UserNotLoggedIn,
 )
 """What a session says when it, its token or its objects are not what they were."""
-LOST_LOGIN: Final = (
-    exceptions.DeviceRemoved,
-    exceptions.TokenNotPresent,
-    exceptions.UserNotLoggedIn,
-)
-"""Those of them after which the login may be gone too."""
 REFUSED_MECHANISM: Final = (
     exceptions.MechanismInvalid,
     exceptions.MechanismParamInvalid,

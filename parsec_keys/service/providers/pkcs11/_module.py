@@ -19,22 +19,11 @@ from pkcs11 import _pkcs11
 from parsec_keys._fork import ForkSafeLock
 from parsec_keys.errors import PinIncorrect, ServiceUnavailable
 from parsec_keys.service.providers.pkcs11._cryptoki import exceptions, translated
-
-# CK_RV and CK_C_INITIALIZE_ARGS (PKCS#11 3.0, sections 3.6 and 5.4).
-_OK: Final = 0
-_ALREADY_INITIALIZED: Final = 0x191
-_OS_LOCKING: Final = 2
-
-
-class _InitializeArguments(ctypes.Structure):
-    _fields_ = [
-        ("create_mutex", ctypes.c_void_p),
-        ("destroy_mutex", ctypes.c_void_p),
-        ("lock_mutex", ctypes.c_void_p),
-        ("unlock_mutex", ctypes.c_void_p),
-        ("flags", ctypes.c_ulong),
-        ("reserved", ctypes.c_void_p),
-    ]
+from parsec_keys.service.providers.pkcs11._function_list import (
+    ALREADY_INITIALIZED,
+    OK,
+    FunctionList,
+)
 
 
 class _OsLockedLibrary(_pkcs11.lib):
@@ -54,7 +43,7 @@ class Module:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.serialised: contextlib.AbstractContextManager[Any]
-        self._functions = _open_library(path)
+        self.functions = FunctionList(path)
         self._process = os.getpid()
         self._logins = ForkSafeLock()
         self._login_sessions: dict[int, tuple[Any, int, bytes]] = {}
@@ -73,8 +62,10 @@ class Module:
             with _loading:
                 if self._process != process:
                     # A child must initialise for itself (PKCS#11 3.0, section 5.4); a
-                    # module that notices a fork finalises nothing here.
-                    self._functions.C_Finalize(None)
+                    # module that notices a fork finalises nothing here. One that is
+                    # not ours may have been initialised again by its owner.
+                    if not self.is_shared:
+                        self.functions.finalize()
                     _inherited.append(self._login_sessions)
                     self._login_sessions = {}
                     self._initialize()
@@ -117,10 +108,13 @@ class Module:
                 session.close()
 
     def renew_login(self, token: Any, pin: str, asked: str) -> None:
-        """Log in again, for all stores of a token that may have lost the login."""
+        """Log in again, for all stores of a token, if the login is lost."""
         slot = int(token.slot.slot_id)
         with self._logins:
-            known = self._login_sessions.pop(slot, None)
+            known = self._login_sessions.get(slot)
+            if known is not None and self.functions.is_logged_in(known[0].handle):
+                return
+            self._login_sessions.pop(slot, None)
             self.login(token, pin, asked)
             if known is not None:
                 session, _, digest = self._login_sessions[slot]
@@ -140,14 +134,13 @@ class Module:
             raise error from e
 
     def _initialize(self) -> None:
-        arguments = _InitializeArguments(flags=_OS_LOCKING)
-        result = self._functions.C_Initialize(ctypes.byref(arguments))
-        if result not in (_OK, _ALREADY_INITIALIZED):
+        result = self.functions.initialize()
+        if result not in (OK, ALREADY_INITIALIZED):
             raise ServiceUnavailable(
                 f"the PKCS#11 module {self.path} does not start (C_Initialize says "
                 f"{result:#x}): see its vendor's set-up"
             )
-        self.is_shared = result == _ALREADY_INITIALIZED
+        self.is_shared = result == ALREADY_INITIALIZED
         self.serialised = threading.RLock() if self.is_shared else _no_lock
 
 
@@ -170,19 +163,3 @@ def load(path: Path) -> Module:
         if module is None:
             module = _modules[path] = Module(path)
         return module
-
-
-def _open_library(path: Path) -> ctypes.CDLL:
-    if not path.exists():
-        raise ServiceUnavailable(
-            f"there is no PKCS#11 module {path}: install the token's software, or "
-            "correct module-path"
-        )
-    try:
-        library = ctypes.CDLL(str(path))
-        library.C_Initialize.restype = ctypes.c_ulong
-        library.C_Finalize.restype = ctypes.c_ulong
-        library.C_GetFunctionList.restype = ctypes.c_ulong
-    except (OSError, AttributeError) as e:
-        raise ServiceUnavailable(f"{path} is no PKCS#11 module: {e}") from e
-    return library

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -23,15 +22,16 @@ from parsec_keys.errors import (
 )
 from parsec_keys.service.config import Pkcs11Config
 from parsec_keys.service.providers.pkcs11 import _module
+from parsec_keys.service.providers.pkcs11._calls import CallGate
 from parsec_keys.service.providers.pkcs11._cryptoki import (
     LOST,
-    LOST_LOGIN,
     Attribute,
     ObjectClass,
     TokenFlag,
     exceptions,
     translated,
 )
+from parsec_keys.service.providers.pkcs11._function_list import FunctionList
 from parsec_keys.service.shared_files import one_process_at_a_time
 
 T = TypeVar("T")
@@ -43,10 +43,11 @@ WAIT_SECONDS: Final = 30.0
 class PooledSession:
     """A session and the key objects found in it."""
 
-    __slots__ = ("_keys", "session")
+    __slots__ = ("_functions", "_keys", "session")
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, functions: FunctionList) -> None:
         self.session = session
+        self._functions = functions
         self._keys: dict[bytes, Any] = {}
 
     def private_key(self, key_id: bytes, template: dict[Any, Any]) -> Any:
@@ -57,7 +58,7 @@ class PooledSession:
         """
         key = self._keys.get(key_id)
         if key is None:
-            found = self.objects(ObjectClass.PRIVATE_KEY, template)
+            found = self.private_keys(template)
             if len(found) != 1:
                 raise KeyNotFound(
                     f"the token has {len(found)} private keys where one was expected: "
@@ -66,8 +67,23 @@ class PooledSession:
             key = self._keys[key_id] = found[0]
         return key
 
+    def forget(self, key_id: bytes) -> None:
+        """Forget a key object, whose handle may come to mean another one."""
+        self._keys.pop(key_id, None)
+
+    def private_keys(self, template: dict[Any, Any]) -> list[Any]:
+        """The private keys that match a template; none only if that is certain."""
+        found = self.objects(ObjectClass.PRIVATE_KEY, template)
+        if not found and not self._functions.is_logged_in(self.session.handle):
+            # Who is not logged in does not see them (PKCS#11 3.0, section 4.4).
+            raise exceptions.UserNotLoggedIn
+        return found
+
     def objects(self, class_: Any, template: dict[Any, Any]) -> list[Any]:
         """The token's objects of a class that match a template."""
+        if not self._functions.is_open(self.session.handle):
+            # python-pkcs11 would say so too, and print a traceback besides.
+            raise exceptions.SessionHandleInvalid
         wanted = {Attribute.CLASS: class_, **template}
         return list(self.session.get_objects(wanted))
 
@@ -84,6 +100,7 @@ class Token:
             AuthenticationError: the token does not let us in.
         """
         self._config = config
+        self._calls = CallGate(MOST_SESSIONS)
         with one_process_at_a_time("pkcs11", str(config.library_path)):
             self.module = _module.load(config.library_path)
         self._closed = False
@@ -113,8 +130,8 @@ class Token:
             self._reopen_after_fork()
         try:
             return self._with_session(asked, use)
-        except LOST as e:
-            self._reconnect(asked, e)
+        except LOST:
+            self._reconnect(asked)
         try:
             return self._with_session(asked, use)
         except LOST as e:
@@ -126,26 +143,31 @@ class Token:
             return
         self._closed = True
         if self._process == os.getpid():
-            self._drop_idle()
-            if self._config.pin is not None:
-                self.module.logout(self._token)
+            with _starting, self.module.serialised:
+                self._drop_idle()
+                if self._config.pin is not None:
+                    self.module.logout(self._token)
+
+    def forget(self, key_id: bytes) -> None:
+        """Forget a key that was removed."""
+        for session in self._idle.copy():
+            session.forget(key_id)
 
     def _with_session(self, asked: str, use: Callable[[PooledSession], T]) -> T:
-        free, idle = self._free, self._idle
-        if not free.acquire(timeout=WAIT_SECONDS):
+        if not self._calls.enter(WAIT_SECONDS):
             raise ServiceUnavailable(
                 f"{asked} failed: all {MOST_SESSIONS} sessions with the token were "
                 f"busy for {WAIT_SECONDS:.0f} seconds"
             )
         try:
             with self.module.serialised:
-                return self._borrowing(idle, use)
+                return self._borrowing(self._idle, use)
         except LOST:
             raise
         except exceptions.PKCS11Error as e:
             raise translated(e, asked) from e
         finally:
-            free.release()
+            self._calls.leave()
 
     def _borrowing(
         self, idle: list[PooledSession], use: Callable[[PooledSession], T]
@@ -164,23 +186,29 @@ class Token:
             _close(session)
             raise
         idle.append(session)
+        if self._closed:
+            self._drop_idle()
         return result
 
     def _new_session(self) -> PooledSession:
+        functions = self.module.functions
         try:
-            return PooledSession(self._token.open(rw=not self._read_only))
+            return PooledSession(self._token.open(rw=not self._read_only), functions)
         except exceptions.TokenWriteProtected:
             self._read_only = True
-            return PooledSession(self._token.open())
+            return PooledSession(self._token.open(), functions)
 
     def _open(self) -> None:
-        with one_process_at_a_time("pkcs11", str(self._config.library_path)):
-            self._open_alone()
+        # SoftHSM 2.6 finds no token while another process is starting on it.
+        with (
+            one_process_at_a_time("pkcs11", str(self._config.library_path)),
+            _starting,
+        ):
+            self._process = self.module.in_this_process()
+            with self.module.serialised:
+                self._open_alone()
 
     def _open_alone(self) -> None:
-        # SoftHSM 2.6 finds no token while another process is starting on it.
-        self._process = self.module.in_this_process()
-        self._free = threading.BoundedSemaphore(MOST_SESSIONS)
         self._idle: list[PooledSession] = []
         asked = f"opening the token of '{self._config.name}'"
         try:
@@ -207,17 +235,16 @@ class Token:
             )
         self.module.login(self._token, pin, asked)
 
-    def _reconnect(self, asked: str, lost: Exception) -> None:
+    def _reconnect(self, asked: str) -> None:
         """Start over after the token lost objects, sessions or the login."""
-        self._drop_idle()
-        if not isinstance(lost, LOST_LOGIN):
-            return
-        try:
-            self._token = _find(self._config, self.module.library)
-            if self._config.pin is not None:
-                self.module.renew_login(self._token, self._config.pin, asked)
-        except exceptions.PKCS11Error as e:
-            raise translated(e, asked) from e
+        with _starting, self.module.serialised:
+            self._drop_idle()
+            try:
+                self._token = _find(self._config, self.module.library)
+                if self._config.pin is not None:
+                    self.module.renew_login(self._token, self._config.pin, asked)
+            except exceptions.PKCS11Error as e:
+                raise translated(e, asked) from e
 
     def _reopen_after_fork(self) -> None:
         with _reopening:
@@ -226,11 +253,14 @@ class Token:
                 self._open()
 
     def _drop_idle(self) -> None:
-        while self._idle:
-            _close(self._idle.pop())
+        with contextlib.suppress(IndexError):  # Other threads take them too.
+            while True:
+                _close(self._idle.pop())
 
 
 _reopening: Final = ForkSafeLock()
+_starting: Final = CallGate(1)
+"""Who opens, reconnects or closes a token; a fork waits for these calls too."""
 _inherited: Final[list[object]] = []
 """A parent's sessions, which a finaliser in the child must not close."""
 

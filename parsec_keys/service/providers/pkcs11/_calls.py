@@ -1,0 +1,94 @@
+"""Who is in a PKCS#11 module: a bounded number of calls, and none while we fork.
+
+A call that another thread has in a module at the moment of a fork leaves the module's
+own locks closed in the child for ever, and C_Finalize would wait for them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from types import TracebackType
+from typing import Final
+
+FORK_SECONDS: Final = 5.0
+"""How long a fork waits for calls to end; then it goes ahead, as forks must."""
+
+
+class CallGate:
+    """Lets ``most`` calls in at a time. New, and empty, in every child."""
+
+    __slots__ = ("__weakref__", "_most", "_permits")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._permits = threading.Semaphore(most)
+        _gates.add(self)
+
+    def enter(self, seconds: float | None = None) -> bool:
+        """Wait for a place, at most ``seconds``; whether there was one."""
+        return self._permits.acquire(timeout=seconds)
+
+    def leave(self) -> None:
+        """Give a place back."""
+        self._permits.release()
+
+    def __enter__(self) -> None:
+        self.enter()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.leave()
+
+    def fill(self, deadline: float) -> int:
+        """Take all places, as they get free; how many that were at the deadline."""
+        for taken in range(self._most):
+            if not self.enter(max(0.0, deadline - time.monotonic())):
+                return taken
+        return self._most
+
+    def renew(self) -> None:
+        """Forget who is in."""
+        self._permits = threading.Semaphore(self._most)
+
+
+_gates: Final[weakref.WeakSet[CallGate]] = weakref.WeakSet()
+_filled: Final[list[tuple[CallGate, int]]] = []
+
+
+class _Forking:
+    """One fork at a time: two would wait for each other's places."""
+
+    lock = threading.Lock()
+
+
+def _keep_calls_out() -> None:
+    _Forking.lock.acquire()
+    deadline = time.monotonic() + FORK_SECONDS
+    _filled.extend((gate, gate.fill(deadline)) for gate in list(_gates))
+
+
+def _let_calls_in() -> None:
+    for gate, taken in _filled:
+        for _ in range(taken):
+            gate.leave()
+    _filled.clear()
+    _Forking.lock.release()
+
+
+def _start_anew() -> None:
+    _Forking.lock = threading.Lock()
+    _filled.clear()
+    for gate in list(_gates):
+        gate.renew()
+
+
+os.register_at_fork(
+    before=_keep_calls_out, after_in_parent=_let_calls_in, after_in_child=_start_anew
+)
