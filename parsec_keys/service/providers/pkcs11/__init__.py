@@ -7,14 +7,13 @@ operation.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from parsec_keys.errors import NotSupported
 from parsec_keys.psa.algorithms import (
     AsymmetricEncryption,
     AsymmetricSignature,
-    DeterministicEcdsa,
     KeyAgreement,
     PermittedAlgorithm,
 )
@@ -31,7 +30,8 @@ from parsec_keys.service.providers.pkcs11 import (
     _signing,
 )
 from parsec_keys.service.providers.pkcs11._capabilities import Capabilities
-from parsec_keys.service.providers.pkcs11._token import Token
+from parsec_keys.service.providers.pkcs11._cryptoki import exceptions
+from parsec_keys.service.providers.pkcs11._token import PooledSession, Token
 
 T = TypeVar("T")
 _UUID: Final = "30e39502-eba6-4d60-a4af-c518b7f5e38f"
@@ -67,13 +67,13 @@ class Pkcs11Provider:
     def check_algorithm(
         self, attributes: KeyAttributes, algorithm: PermittedAlgorithm
     ) -> None:
-        if isinstance(algorithm, DeterministicEcdsa):
-            raise NotSupported("a token chooses ECDSA's nonce by itself: no RFC 6979")
+        self._can.check_algorithm(algorithm)
 
     def generate_key(
         self, uid: bytes, attributes: KeyAttributes, public_exponent: int
     ) -> CreatedKey:
-        return self._token.run(
+        return self._make(
+            uid,
             f"making an {attributes.type} of {attributes.bits} bits",
             lambda session: _keys.generate(session, uid, attributes, public_exponent),
         )
@@ -81,7 +81,8 @@ class Pkcs11Provider:
     def import_key(
         self, uid: bytes, attributes: KeyAttributes, data: bytes
     ) -> CreatedKey:
-        return self._token.run(
+        return self._make(
+            uid,
             f"importing an {attributes.type} of {attributes.bits} bits",
             lambda session: _keys.import_key(session, uid, attributes, data),
         )
@@ -99,7 +100,7 @@ class Pkcs11Provider:
     def sign_hash(
         self, key: KeyRecord, algorithm: AsymmetricSignature, hash_: bytes
     ) -> bytes:
-        self.check_algorithm(key.attributes, algorithm)
+        self._can.check_algorithm(algorithm)
         return self._with_key(
             key,
             lambda private_key: _signing.sign(
@@ -114,6 +115,7 @@ class Pkcs11Provider:
         ciphertext: bytes,
         label: bytes,
     ) -> bytes:
+        self._can.check_algorithm(algorithm)
         return self._with_key(
             key,
             lambda private_key: _decryption.decrypt(
@@ -130,6 +132,7 @@ class Pkcs11Provider:
     def raw_key_agreement(
         self, key: KeyRecord, algorithm: KeyAgreement, peer_key: bytes
     ) -> bytes:
+        self._can.check_algorithm(algorithm)
         return self._with_key(
             key, lambda private_key: _decryption.agree(private_key, peer_key)
         )
@@ -153,6 +156,26 @@ class Pkcs11Provider:
 
     def close(self) -> None:
         self._token.close()
+
+    def _make(
+        self, uid: bytes, asked: str, make: Callable[[PooledSession], CreatedKey]
+    ) -> CreatedKey:
+        """Make a key; half of one is removed before another try, and at the end."""
+        tries = 0
+
+        def attempt(session: PooledSession) -> CreatedKey:
+            nonlocal tries
+            tries += 1
+            if tries > 1:  # The session was lost, perhaps after the token had made it.
+                _keys.destroy(session, uid)
+            try:
+                return make(session)
+            except BaseException:
+                with contextlib.suppress(exceptions.PKCS11Error):
+                    _keys.destroy(session, uid)
+                raise
+
+        return self._token.run(asked, attempt)
 
     def _with_key(self, key: KeyRecord, use: Callable[[Any], T]) -> T:
         return self._token.run(

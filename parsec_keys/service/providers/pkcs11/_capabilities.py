@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 from parsec_keys.errors import NotSupported
-from parsec_keys.psa.algorithms import Hash
+from parsec_keys.psa.algorithms import (
+    DeterministicEcdsa,
+    Ecdsa,
+    EcdsaAny,
+    Hash,
+    KeyAgreement,
+    PermittedAlgorithm,
+    RsaOaep,
+    RsaPkcs1v15Crypt,
+    RsaPkcs1v15Sign,
+    RsaPkcs1v15SignRaw,
+)
 from parsec_keys.psa.attributes import EccKeyPair, KeyAttributes, RsaKeyPair
 from parsec_keys.service.key_formats import curve_of
 from parsec_keys.service.providers.pkcs11._cryptoki import (
@@ -16,6 +27,16 @@ from parsec_keys.service.providers.pkcs11._cryptoki import (
 
 _RSA: Final = (Mechanism.RSA_PKCS_KEY_PAIR_GEN, Mechanism.RSA_X_509, Mechanism.RSA_PKCS)
 _EC: Final = (Mechanism.EC_KEY_PAIR_GEN, Mechanism.ECDSA)
+_ONE_OF: Final[dict[type, tuple[Mechanism, ...]]] = {
+    Ecdsa: (Mechanism.ECDSA,),
+    EcdsaAny: (Mechanism.ECDSA,),
+    KeyAgreement: (Mechanism.ECDH1_DERIVE,),
+    RsaPkcs1v15Sign: (Mechanism.RSA_PKCS, Mechanism.RSA_X_509),
+    RsaPkcs1v15SignRaw: (Mechanism.RSA_PKCS, Mechanism.RSA_X_509),
+    RsaPkcs1v15Crypt: (Mechanism.RSA_X_509, Mechanism.RSA_PKCS),
+    RsaOaep: (Mechanism.RSA_X_509, Mechanism.RSA_PKCS_OAEP),
+}
+"""What an algorithm needs. PSS is not here: tokens have it and do not list it."""
 
 
 class Capabilities:
@@ -39,6 +60,19 @@ class Capabilities:
             self._check_size(_EC, attributes)
         else:
             raise NotSupported(f"a token keeps no {attributes.type} for us")
+
+    def check_algorithm(self, algorithm: PermittedAlgorithm) -> None:
+        """Pass if the token has a mechanism that does an algorithm.
+
+        Raises:
+            NotSupported: it has none.
+        """
+        if isinstance(algorithm, DeterministicEcdsa):
+            raise NotSupported("a token chooses ECDSA's nonce by itself: no RFC 6979")
+        needed = _ONE_OF.get(type(algorithm))
+        if needed is not None and self.mechanisms.isdisjoint(needed):
+            names = " nor ".join(f"CKM_{each.name}" for each in needed)
+            raise NotSupported(f"the token cannot do {algorithm}: it has no {names}")
 
     def may_have_pss(self, parameters: tuple[Hash, Hash, int]) -> bool:
         """Whether CKM_RSA_PKCS_PSS is worth a try with these parameters.

@@ -109,6 +109,8 @@ _SENTENCES: Final[dict[type[Exception], tuple[type[Error], str]]] = {
         ProviderFailure,
         "the token is full: remove keys that are not needed",
     ),
+    exceptions.MechanismInvalid: (NotSupported, "the token does not have it"),
+    exceptions.FunctionNotSupported: (NotSupported, "the token does not have it"),
     exceptions.SessionCount: (
         ServiceUnavailable,
         "the token has no session left: close other programs that use it",

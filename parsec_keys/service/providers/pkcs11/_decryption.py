@@ -1,15 +1,21 @@
 """Decryption and key agreement of a token.
 
-Where the token has the bare operation, PKCS#1 v1.5 is unpadded here with implicit
-rejection: a token's error for broken padding is an oracle. OAEP is the token's own
-where it takes the parameters.
+Where the token has the bare operation, both paddings are unpadded here. PKCS#1 v1.5
+gets implicit rejection so: a token's error for broken padding is an oracle. OAEP gets
+exactly its hashes and its label, and one error for every bad ciphertext: tokens answer
+those with codes that also mean a failure of theirs.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, Final
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from parsec_keys._pyca import HASHES
 from parsec_keys.errors import DecryptionFailed, NotSupported
 from parsec_keys.psa.algorithms import AsymmetricEncryption, RsaOaep
 from parsec_keys.service.implicit_rejection import RejectionSecrets
@@ -33,6 +39,12 @@ _BAD_CIPHERTEXT: Final = (
     exceptions.EncryptedDataLenRange,
     exceptions.DataInvalid,
 )
+_PERHAPS_BAD_CIPHERTEXT: Final = (
+    *_BAD_CIPHERTEXT,
+    exceptions.FunctionFailed,
+    exceptions.GeneralError,
+)
+"""What tokens say of a bad ciphertext: the last two also when they fail themselves."""
 _WITHOUT_BARE_OPERATION: Final = os.urandom(32)
 """The rejection secret of keys that cannot make their own: new in each process."""
 
@@ -55,7 +67,7 @@ def decrypt(
     if int.from_bytes(ciphertext, "big") >= rsa_modulus(key.public_key):
         raise DecryptionFailed
     if Mechanism.RSA_X_509 not in can.mechanisms:
-        return _by_the_token(private_key, algorithm, ciphertext, label)
+        return _by_the_token(private_key, key, algorithm, ciphertext, label)
 
     def bare(block: bytes) -> bytes:
         result = private_key.decrypt(block, mechanism=Mechanism.RSA_X_509)
@@ -67,14 +79,19 @@ def decrypt(
 
 
 def _by_the_token(
-    private_key: Any, algorithm: AsymmetricEncryption, ciphertext: bytes, label: bytes
+    private_key: Any,
+    key: KeyRecord,
+    algorithm: AsymmetricEncryption,
+    ciphertext: bytes,
+    label: bytes,
 ) -> bytes:
     if isinstance(algorithm, RsaOaep):
-        return _token_oaep(private_key, algorithm, ciphertext, label)
+        return _token_oaep(private_key, key, algorithm, ciphertext, label)
     broken = bytes(len(ciphertext))
     try:
         message = bytes(private_key.decrypt(ciphertext, mechanism=Mechanism.RSA_PKCS))
-    except (*_BAD_CIPHERTEXT, exceptions.FunctionFailed):
+    except _PERHAPS_BAD_CIPHERTEXT:
+        # A failure that cannot be told from broken padding must not be told at all.
         return decode_pkcs1v15(broken, ciphertext, _WITHOUT_BARE_OPERATION)
     # The same work as for broken padding, so that time tells nothing.
     decode_pkcs1v15(broken, ciphertext, _WITHOUT_BARE_OPERATION)
@@ -82,24 +99,50 @@ def _by_the_token(
 
 
 def _token_oaep(
-    private_key: Any, algorithm: RsaOaep, ciphertext: bytes, label: bytes
+    private_key: Any,
+    key: KeyRecord,
+    algorithm: RsaOaep,
+    ciphertext: bytes,
+    label: bytes,
 ) -> bytes:
     mgf_hash = algorithm.mgf_hash or algorithm.hash
     if {algorithm.hash, mgf_hash} - PSS_HASHES.keys():
         raise NotSupported(f"PKCS#11 cannot say {algorithm}")
     said = (PSS_HASHES[algorithm.hash][0], PSS_HASHES[mgf_hash][1], label or None)
-    try:
+
+    def by_token(ciphertext: bytes) -> bytes:
         return bytes(
             private_key.decrypt(
                 ciphertext, mechanism=Mechanism.RSA_PKCS_OAEP, mechanism_param=said
             )
         )
-    except _BAD_CIPHERTEXT:
-        raise DecryptionFailed from None
-    except REFUSED_MECHANISM as e:
+
+    try:
+        return by_token(ciphertext)
+    except (*REFUSED_MECHANISM, *_PERHAPS_BAD_CIPHERTEXT) as e:
+        error = e
+    # Whose fault an unclear error is, a ciphertext that is good tells.
+    if not isinstance(error, _BAD_CIPHERTEXT) and not _decrypts(
+        by_token, key, algorithm, label
+    ):
         raise NotSupported(
-            f"the token can neither do {algorithm} nor the bare RSA operation"
-        ) from e
+            f"the token does not take {algorithm} or its label, and has no bare RSA "
+            "operation (CKM_RSA_X_509) to do it here"
+        ) from error
+    raise DecryptionFailed
+
+
+def _decrypts(
+    by_token: Callable[[bytes], bytes], key: KeyRecord, algorithm: RsaOaep, label: bytes
+) -> bool:
+    public_key = serialization.load_der_public_key(key.public_key)
+    assert isinstance(public_key, rsa.RSAPublicKey)  # noqa: S101
+    mgf = padding.MGF1(HASHES[algorithm.mgf_hash or algorithm.hash])
+    scheme = padding.OAEP(mgf, HASHES[algorithm.hash], label)
+    try:
+        return by_token(public_key.encrypt(b"", scheme)) == b""
+    except (*REFUSED_MECHANISM, *_PERHAPS_BAD_CIPHERTEXT):
+        return False
 
 
 def agree(private_key: Any, peer_key: bytes) -> bytes:

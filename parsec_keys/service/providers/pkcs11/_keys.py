@@ -80,20 +80,22 @@ def generate(
         NotSupported: the token has no such curve or size.
     """
     public, private = _templates(uid, attributes)
-    session = pooled.session
     try:
         if isinstance(attributes.type, RsaKeyPair):
             public[Attribute.PUBLIC_EXPONENT] = _unsigned(exponent)
-            made = session.generate_keypair(
+            made = pooled.session.generate_keypair(
                 KeyType.RSA,
                 attributes.bits,
                 store=True,
                 public_template=public,
                 private_template=private,
             )
+            _check_made(made[0], attributes, exponent)
             return CreatedKey(uid, rsa_public_key(made[0]))
         parameters = {Attribute.EC_PARAMS: _parameters(attributes)}
-        domain = session.create_domain_parameters(KeyType.EC, parameters, local=True)
+        domain = pooled.session.create_domain_parameters(
+            KeyType.EC, parameters, local=True
+        )
         made = domain.generate_keypair(
             mechanism=Mechanism.EC_KEY_PAIR_GEN,
             store=True,
@@ -212,10 +214,12 @@ def _rsa_values(numbers: rsa.RSAPrivateNumbers) -> dict[Any, bytes]:
 
 def rsa_public_key(key: Any) -> bytes:
     """PSA's public key of an RSA object, private or public."""
+    return encode_rsa_public_key(*_rsa_public_numbers(key))
+
+
+def _rsa_public_numbers(key: Any) -> tuple[int, int]:
     modulus = int.from_bytes(key[Attribute.MODULUS], "big")
-    return encode_rsa_public_key(
-        modulus, int.from_bytes(key[Attribute.PUBLIC_EXPONENT], "big")
-    )
+    return modulus, int.from_bytes(key[Attribute.PUBLIC_EXPONENT], "big")
 
 
 def _templates(
@@ -244,6 +248,17 @@ def _templates(
         Attribute.WRAP: False,
     }
     return public, private
+
+
+def _check_made(public: Any, attributes: KeyAttributes, exponent: int) -> None:
+    # SoftHSM answers a request for 2049 bits with 2048; an exponent may be a wish too.
+    modulus, made_exponent = _rsa_public_numbers(public)
+    if (modulus.bit_length(), made_exponent) != (attributes.bits, exponent):
+        raise NotSupported(
+            f"the token takes no RSA key of {attributes.bits} bits with the public "
+            f"exponent {exponent}: it makes one of {modulus.bit_length()} bits with "
+            f"{made_exponent}"
+        )
 
 
 def _parameters(attributes: KeyAttributes) -> bytes:

@@ -74,7 +74,7 @@ class PooledSession:
     def private_keys(self, template: dict[Any, Any]) -> list[Any]:
         """The private keys that match a template; none only if that is certain."""
         found = self.objects(ObjectClass.PRIVATE_KEY, template)
-        if not found and not self._functions.is_logged_in(self.session.handle):
+        if not found and self._needs_login():
             # Who is not logged in does not see them (PKCS#11 3.0, section 4.4).
             raise exceptions.UserNotLoggedIn
         return found
@@ -86,6 +86,10 @@ class PooledSession:
             raise exceptions.SessionHandleInvalid
         wanted = {Attribute.CLASS: class_, **template}
         return list(self.session.get_objects(wanted))
+
+    def _needs_login(self) -> bool:
+        is_wanted = bool(self.session.token.flags & TokenFlag.LOGIN_REQUIRED)
+        return is_wanted and not self._functions.is_logged_in(self.session.handle)
 
 
 class Token:
