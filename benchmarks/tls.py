@@ -20,7 +20,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -78,7 +78,7 @@ def stdlib(cert: x509.Certificate, key: Key, folder: Path) -> Handshake:
 def pyopenssl(cert: x509.Certificate, key: Key, folder: Path) -> Handshake:
     """The same with pyOpenSSL, which has cryptography's libcrypto."""
     server = SSL.Context(SSL.TLS_METHOD)
-    server.use_certificate(crypto.X509.from_cryptography(cert))
+    server.use_certificate(cert)
     server.use_privatekey(key)
     client = SSL.Context(SSL.TLS_METHOD)
 

@@ -31,9 +31,10 @@ class CallGate:
         """Wait for a place, at most ``seconds``; whether there was one."""
         return self._permits.acquire(timeout=seconds)
 
-    def leave(self) -> None:
-        """Give a place back."""
-        self._permits.release()
+    def leave(self, places: int = 1) -> None:
+        """Give places back."""
+        if places:
+            self._permits.release(places)
 
     def __enter__(self) -> None:
         self.enter()
@@ -76,8 +77,7 @@ def _keep_calls_out() -> None:
 
 def _let_calls_in() -> None:
     for gate, taken in _filled:
-        for _ in range(taken):
-            gate.leave()
+        gate.leave(taken)
     _filled.clear()
     _Forking.lock.release()
 

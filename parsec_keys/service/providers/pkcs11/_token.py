@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -128,8 +129,7 @@ class Token:
         Raises:
             Error: what the token said, in our words.
         """
-        if self._closed:
-            raise ServiceUnavailable("this key store is closed: open it again")
+        self._check_open()
         if self._process != os.getpid():
             self._reopen_after_fork()
         try:
@@ -142,15 +142,24 @@ class Token:
             raise translated(e, asked) from e
 
     def close(self) -> None:
-        """Close the sessions and log out. A second call does nothing."""
+        """Close the sessions and log out. A second call does nothing.
+
+        Waits for calls of other threads: SoftHSM crashes where a session goes away
+        under one.
+        """
         if self._closed:
             return
         self._closed = True
-        if self._process == os.getpid():
+        if self._process != os.getpid():
+            return
+        taken = self._calls.fill(time.monotonic() + WAIT_SECONDS)
+        try:
             with _starting, self.module.serialised:
                 self._drop_idle()
                 if self._config.pin is not None:
                     self.module.logout(self._token)
+        finally:
+            self._calls.leave(taken)
 
     def forget(self, key_id: bytes) -> None:
         """Forget a key that was removed."""
@@ -164,6 +173,7 @@ class Token:
                 f"busy for {WAIT_SECONDS:.0f} seconds"
             )
         try:
+            self._check_open()
             with self.module.serialised:
                 return self._borrowing(self._idle, use)
         except LOST:
@@ -190,9 +200,11 @@ class Token:
             _close(session)
             raise
         idle.append(session)
-        if self._closed:
-            self._drop_idle()
         return result
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ServiceUnavailable("this key store is closed: open it again")
 
     def _new_session(self) -> PooledSession:
         functions = self.module.functions
