@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from parsec_keys.errors import ConfigurationError, ServiceUnavailable
 from parsec_keys.psa.operations import Operation
-from parsec_keys.service.authenticators import own_identity
+from parsec_keys.service.authenticators import ApplicationIdentity, own_identity
 from parsec_keys.service.config import ServiceConfig
 from parsec_keys.service.dispatcher import Dispatcher
 from parsec_keys.service.key_info import InMemoryKeyInfoManager, KeyInfoManager
@@ -46,9 +46,19 @@ class Service:
 
     def execute(self, operation: Operation[R], *, provider: str | None = None) -> R:
         """Perform an operation; see ``Engine.execute``."""
+        return self.execute_for(self._application, operation, provider=provider)
+
+    def execute_for(
+        self,
+        application: ApplicationIdentity,
+        operation: Operation[R],
+        *,
+        provider: str | None = None,
+    ) -> R:
+        """Perform an operation for an application that was authenticated."""
         if self._closed:
             raise ServiceUnavailable("this key store is closed: open it again")
-        return self._dispatcher.execute(operation, self._application, provider)
+        return self._dispatcher.execute(operation, application, provider)
 
     def adopt(self, key_name: str, reference: str) -> None:
         """Give a name to a key that the first provider had before.
