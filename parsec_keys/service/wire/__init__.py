@@ -1,0 +1,1 @@
+"""Parsec's wire protocol: frames and protobuf messages <-> operations. No sockets."""

@@ -1,0 +1,1 @@
+"""Parsec's messages. ``./dev proto`` generates the Python from the ``.proto`` files."""
