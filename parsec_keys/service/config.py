@@ -27,12 +27,15 @@ class TpmConfig:
 
     ``protect_bus`` says whether auth values and decrypted data cross the TPM's bus in
     salted, encrypted sessions only; ``None`` does so for all but emulators.
+    ``endorsement_hierarchy_auth`` is what key attestation needs; ``None`` where nobody
+    gave it.
     """
 
     tcti: str
     owner_hierarchy_auth: bytes = field(default=b"", repr=False)
     name: str = "tpm"
     protect_bus: bool | None = None
+    endorsement_hierarchy_auth: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,11 @@ class ServiceConfig:
     """Providers, the default one first, and where their key info is kept.
 
     ``directory`` ``None`` keeps it in the user's data directory, in a folder of the
-    provider's own; ``persistent`` false keeps it in memory.
+    provider's own; ``persistent`` false keeps it in memory. ``allow_deprecated`` says
+    whether keys are made for algorithms that are no longer safe (MD5, SHA-1, DES …).
     """
 
     providers: tuple[ProviderConfig, ...]
     directory: Path | None = None
     persistent: bool = True
+    allow_deprecated: bool = True
