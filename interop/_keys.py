@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 import parsec_keys
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+LOOPBACK = ipaddress.ip_address("127.0.0.1")
 
 
 def run(prove: Callable[[Key, Path], None]) -> None:
@@ -23,7 +25,7 @@ def run(prove: Callable[[Key, Path], None]) -> None:
 
 
 def certificate(key: Key) -> x509.Certificate:
-    """A certificate of a key, signed by itself, for signing and encrypting."""
+    """A certificate of a key, signed by itself, for signing, encrypting and TLS."""
     name = x509.Name.from_rfc4514_string("CN=parsec-keys")
     now = datetime.datetime.now(datetime.UTC)
     usage = x509.KeyUsage(
@@ -37,6 +39,8 @@ def certificate(key: Key) -> x509.Certificate:
         encipher_only=False,
         decipher_only=False,
     )
+    hosts = [x509.DNSName("localhost"), x509.IPAddress(LOOPBACK)]
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     return (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -47,5 +51,7 @@ def certificate(key: Key) -> x509.Certificate:
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+        .add_extension(identifier, critical=False)
         .sign(key, hashes.SHA256())
     )

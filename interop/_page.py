@@ -13,7 +13,8 @@ _HEAD: Final = """\
 # Interoperability
 
 Each row is a proof that one can read and run, in [interop/](../interop).
-It signs or decrypts through the library with RSA-2048 and P-256 keys of each provider.
+It signs, decrypts or talks TLS through the library, with an RSA-2048 and a P-256 key
+of each provider.
 The library's own verifier, the `openssl` command or a real server judges it.
 ✓ passed, - does not apply to this kind of key, otherwise the reason.
 
