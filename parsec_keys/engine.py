@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
+from parsec_keys.psa.algorithms import PermittedAlgorithm
+from parsec_keys.psa.attributes import KeyType
 from parsec_keys.psa.operations import Operation
 
 R = TypeVar("R")
@@ -27,6 +29,9 @@ class Engine(Protocol):
         Raises:
             Error: of the class that belongs to what went wrong.
         """
+
+    def default_algorithm(self, key_type: KeyType) -> PermittedAlgorithm:
+        """What a new key of this type permits where nobody chose an algorithm."""
 
     @property
     def closed(self) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -11,12 +12,13 @@ from parsec_keys import errors
 from parsec_keys._pyca import HASHES, digest
 from parsec_keys.ec import EllipticCurvePrivateKey
 from parsec_keys.engine import Engine
-from parsec_keys.psa.algorithms import ANY_ALGORITHM, Hash, PermittedAlgorithm
+from parsec_keys.psa.algorithms import Hash, PermittedAlgorithm
 from parsec_keys.psa.attributes import (
     ECC_USAGE,
     RSA_USAGE,
     KeyAttributes,
     KeyPolicy,
+    KeyType,
     RsaKeyPair,
     UsageFlags,
 )
@@ -38,6 +40,15 @@ PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey
 _T = TypeVar("_T")
 
 
+class Unchosen(enum.Enum):
+    """The algorithm of a key for which the caller names none."""
+
+    UNCHOSEN = "the store's default"
+
+
+UNCHOSEN: Final = Unchosen.UNCHOSEN
+
+
 class KeyStore:
     """One engine and its keys. Made by ``open_store``.
 
@@ -46,7 +57,8 @@ class KeyStore:
 
     ``algorithm`` and ``usage`` narrow a new key's policy: PSA's objects, or words such
     as ``"ECDSA(SHA_256)"`` and ``"sign_hash"``. Without them a key may do all that its
-    type can, except give its secret away.
+    type can, except give its secret away. A key of a Parsec service has one algorithm:
+    there it is ECDSA, or RSA PKCS#1 v1.5 signing, with any hash.
     """
 
     def __init__(self, engine: Engine, url: str) -> None:
@@ -65,7 +77,7 @@ class KeyStore:
         *,
         provider: str | None = None,
         public_exponent: int = 65537,
-        algorithm: PermittedAlgorithm | str = ANY_ALGORITHM,
+        algorithm: PermittedAlgorithm | str | Unchosen = UNCHOSEN,
         usage: UsageFlags | str | None = None,
     ) -> RSAPrivateKey:
         """Make an RSA key of ``key_size`` bits inside a provider.
@@ -82,7 +94,7 @@ class KeyStore:
         """
         if key_size < 1024:
             raise errors.InvalidArgument("key_size must be at least 1024-bits.")
-        policy = _policy(algorithm, usage, RSA_USAGE)
+        policy = self._policy(RsaKeyPair(), algorithm, usage)
         attributes = KeyAttributes(RsaKeyPair(), key_size, policy)
         self._engine.execute(
             PsaGenerateKey(_checked(name), attributes, public_exponent),
@@ -96,7 +108,7 @@ class KeyStore:
         curve: ec.EllipticCurve,
         *,
         provider: str | None = None,
-        algorithm: PermittedAlgorithm | str = ANY_ALGORITHM,
+        algorithm: PermittedAlgorithm | str | Unchosen = UNCHOSEN,
         usage: UsageFlags | str | None = None,
     ) -> EllipticCurvePrivateKey:
         """Make a key on a curve inside a provider.
@@ -113,7 +125,7 @@ class KeyStore:
         from parsec_keys import _key_data
 
         key_type, bits = _key_data.type_of_curve(curve)
-        policy = _policy(algorithm, usage, ECC_USAGE)
+        policy = self._policy(key_type, algorithm, usage)
         attributes = KeyAttributes(key_type, bits, policy)
         self._engine.execute(
             PsaGenerateKey(_checked(name), attributes), provider=provider
@@ -126,7 +138,7 @@ class KeyStore:
         private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
         *,
         provider: str | None = None,
-        algorithm: PermittedAlgorithm | str = ANY_ALGORITHM,
+        algorithm: PermittedAlgorithm | str | Unchosen = UNCHOSEN,
         usage: UsageFlags | str | None = None,
     ) -> PrivateKey:
         """Put a software key into a provider. The key object given stays as it is.
@@ -141,8 +153,8 @@ class KeyStore:
         from parsec_keys import _key_data
 
         key_type, bits, data = _key_data.private_key_data(private_key)
-        default = RSA_USAGE if isinstance(key_type, RsaKeyPair) else ECC_USAGE
-        attributes = KeyAttributes(key_type, bits, _policy(algorithm, usage, default))
+        policy = self._policy(key_type, algorithm, usage)
+        attributes = KeyAttributes(key_type, bits, policy)
         self._engine.execute(
             PsaImportKey(_checked(name), attributes, data), provider=provider
         )
@@ -214,6 +226,22 @@ class KeyStore:
     def __repr__(self) -> str:
         return f"<parsec_keys KeyStore {self._url}>"
 
+    def _policy(
+        self,
+        key_type: KeyType,
+        algorithm: PermittedAlgorithm | str | Unchosen,
+        usage: UsageFlags | str | None,
+    ) -> KeyPolicy:
+        if isinstance(algorithm, Unchosen):
+            algorithm = self._engine.default_algorithm(key_type)
+        elif isinstance(algorithm, str):
+            algorithm = algorithm_from_words(algorithm)
+        if isinstance(usage, str):
+            usage = usage_from_words(usage)
+        elif usage is None:
+            usage = RSA_USAGE if isinstance(key_type, RsaKeyPair) else ECC_USAGE
+        return KeyPolicy(usage, algorithm)
+
     def _uri(self, name: str) -> str:
         from parsec_keys.uri import format_key_uri
 
@@ -233,18 +261,6 @@ def key_object(engine: Engine, info: KeyInfo, data: bytes, uri: str) -> PrivateK
     if isinstance(public_key, rsa.RSAPublicKey):
         return RSAPrivateKey(engine, info, fingerprint, uri, public_key)
     return EllipticCurvePrivateKey(engine, info, fingerprint, uri, public_key)
-
-
-def _policy(
-    algorithm: PermittedAlgorithm | str,
-    usage: UsageFlags | str | None,
-    default: UsageFlags,
-) -> KeyPolicy:
-    if isinstance(algorithm, str):
-        algorithm = algorithm_from_words(algorithm)
-    if isinstance(usage, str):
-        usage = usage_from_words(usage)
-    return KeyPolicy(default if usage is None else usage, algorithm)
 
 
 def _checked(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from parsec_keys._fork import ForkSafeLock
-from parsec_keys.errors import NotPermitted, NotSupported
+from parsec_keys.errors import NotPermitted
 from parsec_keys.keystore import KeyStore, PrivateKey, key_object
 from parsec_keys.psa.operations import (
     GetKeyAttributes,
@@ -39,7 +39,7 @@ def open_store(url: str | None = None) -> KeyStore:
 
     Args:
         url: ``software:[DIR]``, ``tpm:TCTI[?store=DIR]``, ``pkcs11:…`` (RFC 7512 with
-            ``module-path`` and ``pin-value`` or ``pin-source``), ``unix:SOCKET``, or
+            ``module-path`` and ``pin-value`` or ``pin-source``), ``unix:[SOCKET]``, or
             the path of a ``.toml`` file. Without it ``$PARSEC_KEYS_STORE``, else the
             software provider in the user's data directory.
 
@@ -153,10 +153,9 @@ def _engine(store: StoreUrl) -> Engine:
     from parsec_keys.uri import SocketStore
 
     if isinstance(store, SocketStore):
-        raise NotSupported(
-            f"'{store.url}' needs the Parsec client, which this version does not "
-            "have yet: use software:, tpm: or pkcs11:"
-        )
+        from parsec_keys.client import Client
+
+        return Client(store.socket, store.application, store.timeout)
     from parsec_keys.service import Service
 
     return Service(store.config)

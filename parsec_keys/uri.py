@@ -5,12 +5,13 @@ Each object carries its own canonical text: absolute, and without a PIN or passp
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from parsec_keys.errors import ConfigurationError
 from parsec_keys.service import user_directory
@@ -24,6 +25,8 @@ from parsec_keys.service.owned_files import first_line
 
 DEFAULT_TCTI: Final = "device:/dev/tpmrm0"
 """The kernel's resource manager, for a TPM key that names no TCTI."""
+ENDPOINT_VARIABLE: Final = "PARSEC_SERVICE_ENDPOINT"
+DEFAULT_SOCKET: Final = Path("/run/parsec/parsec.sock")
 _FORMS: Final = (
     "software:[DIR], tpm:TCTI, pkcs11:token=…?module-path=…, unix:SOCKET or the path "
     "of a .toml file"
@@ -52,6 +55,8 @@ class SocketStore:
 
     url: str
     socket: Path
+    application: str | None = None
+    timeout: float = 60.0
 
 
 StoreUrl = EmbeddedStore | SocketStore
@@ -93,9 +98,8 @@ def parse_store_url(url: str | None) -> StoreUrl:
         return _software(path, query)
     if colon and scheme == "tpm":
         return _tpm(path, query)
-    if colon and scheme == "unix" and not query:
-        socket = _absolute(path)
-        return SocketStore(f"unix:{socket}", socket)
+    if colon and scheme == "unix":
+        return _unix(path, query)
     raise ConfigurationError(f"'{_without_secrets(url)}' is no store: write {_FORMS}")
 
 
@@ -142,6 +146,35 @@ def _software(path: str, query: Mapping[str, str]) -> EmbeddedStore:
         url += f"?passphrase-file={quote(str(file))}"
     provider = SoftwareConfig(directory, passphrase)
     return EmbeddedStore(url, ServiceConfig((provider,), directory))
+
+
+def _unix(path: str, query: Mapping[str, str]) -> SocketStore:
+    _known(query, {"application", "timeout"}, "a unix: URL")
+    socket = _absolute(path) if path else _endpoint()
+    try:
+        timeout = float(query.get("timeout", 60))
+        if not 0 < timeout < 1e9:
+            raise ValueError
+    except ValueError:
+        raise ConfigurationError(
+            f"'{query['timeout']}' is no timeout: it is a number of seconds"
+        ) from None
+    url = _with_query(f"unix:{quote(str(socket))}", query)
+    return SocketStore(url, socket, query.get("application"), timeout)
+
+
+def _endpoint() -> Path:
+    """The socket that every client of Parsec uses where nobody names one."""
+    endpoint = os.environ.get(ENDPOINT_VARIABLE)
+    if not endpoint:
+        return DEFAULT_SOCKET
+    parts = urlsplit(endpoint)
+    if parts.scheme != "unix" or not parts.path:
+        raise ConfigurationError(
+            f"${ENDPOINT_VARIABLE} is '{endpoint}', not the URL of a socket such as "
+            f"unix:{DEFAULT_SOCKET}"
+        )
+    return Path(unquote(parts.path))
 
 
 def _tpm(tcti: str, query: Mapping[str, str]) -> EmbeddedStore:

@@ -16,7 +16,7 @@ FLOORS = (
     ("psa",),
     ("errors", "_pyca", "_fork"),
     ("service",),
-    ("engine", "client", "_translate", "uri"),
+    ("engine", "client", "_wire", "_translate", "uri"),
     ("_key", "_key_data", "rsa", "ec", "keystore", "stores", "tls", "emulators"),
     ("", "cli", "__main__"),
 )

@@ -8,6 +8,7 @@ import parsec_keys
 from parsec_keys.cli.demo import demo
 from parsec_keys.cli.keys import delete, export_public, generate, import_key
 from parsec_keys.cli.listing import list_keys, providers, show
+from parsec_keys.cli.serving import serve
 from parsec_keys.cli.using import csr, decrypt, sign
 
 
@@ -16,7 +17,7 @@ from parsec_keys.cli.using import csr, decrypt, sign
     "--store",
     metavar="URL",
     help="The key store; without it $PARSEC_KEYS_STORE, else the user's software "
-    "store. As software:[DIR], tpm:TCTI, pkcs11:… or a .toml file.",
+    "store. As software:[DIR], tpm:TCTI, pkcs11:…, unix:[SOCKET] or a .toml file.",
 )
 @click.version_option(parsec_keys.__version__, prog_name="parsec-keys")
 @click.pass_context
@@ -37,5 +38,6 @@ for command in (
     sign,
     decrypt,
     delete,
+    serve,
 ):
     commands.add_command(command)

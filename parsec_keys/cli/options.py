@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from parsec_keys._pyca import CURVES, HASHES
+from parsec_keys.keystore import UNCHOSEN
 from parsec_keys.psa.attributes import EccFamily
 from parsec_keys.psa.words import algorithm_from_words, usage_from_words
 
@@ -54,8 +55,7 @@ def policy_options(command: F) -> F:
         click.option(
             "--algorithm",
             metavar="ALGORITHM",
-            default="ANY",
-            callback=_checked(algorithm_from_words),
+            callback=_checked(algorithm_from_words, UNCHOSEN),
             help="The one algorithm it may do: 'ECDSA(SHA_256)'. Without it, all.",
         ),
         click.option("--provider", help="The store's provider that keeps the key."),
@@ -74,13 +74,13 @@ def hash_option(command: F) -> F:
 
 
 def _checked(
-    parse: Callable[[str], object],
+    parse: Callable[[str], object], absent: object = None
 ) -> Callable[[click.Context, click.Parameter, str | None], object]:
     def check(
         context: click.Context, parameter: click.Parameter, value: str | None
     ) -> object:
         try:
-            return None if value is None else parse(value)
+            return absent if value is None else parse(value)
         except ValueError as e:
             raise click.BadParameter(str(e)) from None
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from parsec_keys.errors import ConfigurationError, ServiceUnavailable
+from parsec_keys.psa.algorithms import ANY_ALGORITHM, PermittedAlgorithm
+from parsec_keys.psa.attributes import KeyType
 from parsec_keys.psa.operations import Operation
 from parsec_keys.service.authenticators import ApplicationIdentity, own_identity
 from parsec_keys.service.config import ServiceConfig
@@ -59,6 +61,10 @@ class Service:
         if self._closed:
             raise ServiceUnavailable("this key store is closed: open it again")
         return self._dispatcher.execute(operation, application, provider)
+
+    def default_algorithm(self, key_type: KeyType) -> PermittedAlgorithm:
+        """Every algorithm of the type, as pyca's own keys have it."""
+        return ANY_ALGORITHM
 
     def adopt(self, key_name: str, reference: str) -> None:
         """Give a name to a key that the first provider had before.

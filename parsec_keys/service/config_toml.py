@@ -1,17 +1,15 @@
 """A TOML file that describes a service, read into typed configuration.
 
-Rule: a key that nothing reads is an error. Whoever wrote it believed that it does
-something.
+The Rust Parsec service's own words are understood: its file opens the same providers
+here. ``MbedCrypto`` is its name for a software provider.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from parsec_keys.errors import ConfigurationError
 from parsec_keys.service.config import (
     OtherConfig,
     Pkcs11Config,
@@ -20,117 +18,109 @@ from parsec_keys.service.config import (
     SoftwareConfig,
     TpmConfig,
 )
-from parsec_keys.service.owned_files import first_line
+from parsec_keys.service.toml_table import Table, read_toml
+
+_RUST_SQLITE: Final = Path(
+    "/var/lib/parsec/kim-mappings/sqlite/sqlite-key-info-manager.sqlite3"
+)
+_RUST_ON_DISK: Final = Path("/var/lib/parsec/mappings")
 
 
 def read_config(path: Path) -> ServiceConfig:
     """The configuration in a file; relative paths in it start at the file's folder.
 
+    The tables that only a daemon needs are left to ``config_daemon``.
+
     Raises:
         ConfigurationError: it cannot be read or understood, with the place.
     """
-    try:
-        with path.open("rb") as file:
-            document = tomllib.load(file)
-    except OSError as e:
-        raise ConfigurationError(f"{path} cannot be read: {e.strerror}") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigurationError(f"{path} is not TOML: {e}") from e
-    return _service(_Table(path, "", document))
+    document = read_toml(path)
+    if document.has("listener"):
+        # It describes a daemon: whoever opens it here uses its keys without it.
+        from parsec_keys.service.config_daemon import read_daemon_config
+
+        return read_daemon_config(path).service
+    config = read_service(document)
+    document.finish()
+    return config
 
 
-class _Table:
-    """A table of the file, which knows what was asked of it."""
+def read_service(document: Table) -> ServiceConfig:
+    """The providers and where their key info is kept.
 
-    def __init__(self, path: Path, title: str, values: Mapping[str, Any]) -> None:
-        self._path = path
-        self._title = title
-        self._values = dict(values)
-
-    def error(self, words: str) -> ConfigurationError:
-        return ConfigurationError(f"{self._path}{self._title}: {words}")
-
-    def text(self, key: str) -> str | None:
-        value = self._values.pop(key, None)
-        if value is not None and not isinstance(value, str):
-            raise self.error(f"'{key}' is a string, not {value!r}")
-        return value
-
-    def number(self, key: str) -> int | None:
-        value = self._values.pop(key, None)
-        if value is not None and (
-            isinstance(value, bool) or not isinstance(value, int)
-        ):
-            raise self.error(f"'{key}' is a number, not {value!r}")
-        return value
-
-    def flag(self, key: str) -> bool | None:
-        value = self._values.pop(key, None)
-        if value is not None and not isinstance(value, bool):
-            raise self.error(f"'{key}' is true or false, not {value!r}")
-        return value
-
-    def file(self, key: str) -> Path | None:
-        text = self.text(key)
-        return None if text is None else self._path.parent / Path(text).expanduser()
-
-    def needed(self, key: str) -> str:
-        text = self.text(key)
-        if text is None:
-            raise self.error(f"'{key}' is missing")
-        return text
-
-    def secret(self, key: str) -> str | None:
-        """``key``, or the first line of the file that ``key_file`` names."""
-        value, file = self._values.pop(key, None), self.file(f"{key}_file")
-        if value is not None and file is not None:
-            raise self.error(f"give '{key}' or '{key}_file', not both")
-        if file is not None:
-            return first_line(file)
-        if value is not None and not isinstance(value, str):
-            raise self.error(f"'{key}' is a string")  # Its value is nobody's business.
-        return value
-
-    def tables(self, key: str) -> list[_Table]:
-        values = self._values.pop(key, [])
-        if not isinstance(values, list) or not all(isinstance(v, dict) for v in values):
-            raise self.error(f"write each {key} as a table of its own: [[{key}]]")
-        return [
-            _Table(self._path, f", {key} {number}", value)
-            for number, value in enumerate(values, 1)
-        ]
-
-    def rest(self) -> dict[str, Any]:
-        values, self._values = self._values, {}
-        return values
-
-    def finish(self) -> None:
-        for key in self._values:
-            raise self.error(f"nothing here reads '{key}': mend its name or remove it")
-
-
-def _service(table: _Table) -> ServiceConfig:
-    directory = table.file("store")
-    tables = table.tables("provider")
-    table.finish()
-    providers = tuple(_provider(each, directory) for each in tables)
+    Raises:
+        ConfigurationError: a table says something that nothing here can do.
+    """
+    directory = document.file("store")
+    managers = {name: folder for name, folder in map(_manager, _managers(document))}
+    tables = document.tables("provider")
+    if not tables:
+        raise document.error("no provider is configured: add a [[provider]] table")
+    directories = {_directory(table, directory, managers) for table in tables}
+    if len(directories) > 1:
+        raise document.error(
+            "the providers name different key info managers: one store keeps all its "
+            "key info in one place, so let all name the same one"
+        )
+    directory = directories.pop()
+    read = (_provider(each, directory) for each in tables)
+    providers = tuple(provider for provider in read if provider is not None)
     if not providers:
-        raise table.error("no provider is configured: add a [[provider]] table")
+        raise document.error("no provider is left: none of the TPMs is there")
     return ServiceConfig(providers, directory)
 
 
-def _provider(table: _Table, store: Path | None) -> ProviderConfig:
+def _managers(document: Table) -> list[Table]:
+    return document.tables("key_manager")
+
+
+def _manager(table: Table) -> tuple[str, Path]:
+    """A Rust key info manager, as the folder where ours is kept instead.
+
+    Ours is a file of another name: the Rust service's own is never written.
+    """
+    name = table.needed("name")
+    if table.choice("manager_type", ("SQLite", "OnDisk")) == "SQLite":
+        table.file("store_path")  # The Rust service ignores it too.
+        folder = (table.file("sqlite_db_path") or _RUST_SQLITE).parent
+    else:
+        folder = table.file("store_path") or _RUST_ON_DISK
+    table.finish()
+    return name, folder
+
+
+def _directory(
+    table: Table, store: Path | None, managers: Mapping[str, Path]
+) -> Path | None:
+    name = table.text("key_info_manager")
+    if name is None:
+        return store
+    if name not in managers:
+        known = ", ".join(managers) or "none"
+        raise table.error(
+            f"there is no key manager '{name}'; there is: {known}", "key_info_manager"
+        )
+    return managers[name]
+
+
+def _provider(table: Table, store: Path | None) -> ProviderConfig | None:
     provider_type = table.needed("provider_type")
-    name = table.text("name") or provider_type.lower()
+    if provider_type in _NOT_HERE:
+        raise table.error(
+            f"there is no {provider_type} provider here: {_NOT_HERE[provider_type]}",
+            "provider_type",
+        )
     read = _READERS.get(provider_type)
     if read is None:
+        name = table.text("name") or provider_type.lower()
         return OtherConfig(provider_type, name, table.rest())
-    config = read(table, name, store)
+    reader, name = read
+    config = reader(table, table.text("name") or name, store)
     table.finish()
     return config
 
 
-def _software(table: _Table, name: str, store: Path | None) -> ProviderConfig:
+def _software(table: Table, name: str, store: Path | None) -> ProviderConfig:
     directory = table.file("directory") or store
     if directory is None:
         raise table.error("say where keys are kept: add 'store' at the top of the file")
@@ -139,28 +129,71 @@ def _software(table: _Table, name: str, store: Path | None) -> ProviderConfig:
     return SoftwareConfig(directory, encoded, name)
 
 
-def _tpm(table: _Table, name: str, store: Path | None) -> ProviderConfig:
-    auth = table.secret("owner_hierarchy_auth") or ""
+def _tpm(table: Table, name: str, store: Path | None) -> ProviderConfig | None:
+    owner = _octets(table, "owner_hierarchy_auth") or b""
+    endorsement = _octets(table, "endorsement_hierarchy_auth")
     protect_bus = table.flag("protect_bus")
-    return TpmConfig(table.needed("tcti"), auth.encode(), name, protect_bus)
+    tcti = table.needed("tcti")
+    if table.flag("skip_if_no_tpm") and _is_missing(tcti):
+        return None
+    return TpmConfig(tcti, owner, name, protect_bus, endorsement)
 
 
-def _pkcs11(table: _Table, name: str, store: Path | None) -> ProviderConfig:
+def _is_missing(tcti: str) -> bool:
+    """Whether a TCTI names a device that is not there."""
+    kind, _, device = tcti.partition(":")
+    return kind == "device" and not Path(device or "/dev/tpm0").exists()
+
+
+def _pkcs11(table: Table, name: str, store: Path | None) -> ProviderConfig:
     library = table.file("library_path")
     if library is None:
         raise table.error("'library_path' is missing: the PKCS#11 module's file")
+    # Public-key operations are always done in software here, and no private key ever
+    # leaves a token: both settings of each give the same results.
+    table.flag("software_public_operations")
+    table.flag("allow_export")
+    pin = _octets(table, "user_pin")
     return Pkcs11Config(
         library,
         table.text("token_label"),
         table.text("serial_number"),
         table.number("slot_number"),
-        table.secret("user_pin"),
+        None if pin is None else _text(table, pin),
         name,
     )
 
 
-_READERS: Final[dict[str, Callable[[_Table, str, Path | None], ProviderConfig]]] = {
-    "Software": _software,
-    "Tpm": _tpm,
-    "Pkcs11": _pkcs11,
+def _octets(table: Table, key: str) -> bytes | None:
+    """A secret as the Rust service writes it: plain, ``str:…`` or ``hex:…``."""
+    value = table.secret(key)
+    if value is None:
+        return None
+    if value.startswith("hex:"):
+        try:
+            return bytes.fromhex(value.removeprefix("hex:"))
+        except ValueError:
+            raise table.error(f"'{key}' has no valid hex digits", key) from None
+    return value.removeprefix("str:").encode()
+
+
+def _text(table: Table, pin: bytes) -> str:
+    try:
+        return pin.decode()
+    except UnicodeDecodeError:
+        # The decoder's message quotes the secret.
+        raise table.error("'user_pin' is not UTF-8", "user_pin") from None
+
+
+_Reader = Callable[[Table, str, Path | None], ProviderConfig | None]
+_READERS: Final[dict[str, tuple[_Reader, str]]] = {
+    "Software": (_software, "software"),
+    "MbedCrypto": (_software, "software"),
+    "Tpm": (_tpm, "tpm"),
+    "Pkcs11": (_pkcs11, "pkcs11"),
+}
+"""By type: what reads its table, and the name of one that gives none."""
+_NOT_HERE: Final = {
+    "CryptoAuthLib": "use the chip through a PKCS#11 module",
+    "TrustedService": "use Software, Tpm or Pkcs11",
 }

@@ -87,7 +87,7 @@ def test_no_option_is_ignored(run: Run, arguments: str, option: str) -> None:
         ("decrypt rsa --encoding hex", "hex"),
         ("decrypt rsa --label hex:xy", "hex"),
         ("sign ec -o absent/signature", "absent/signature"),
-        ("--store unix:/run/parsec.sock list", "unix:/run/parsec.sock"),
+        ("--store unix:/run/parsec.sock list", "/run/parsec.sock"),
     ],
 )
 def test_a_refusal_is_one_sentence(run: Run, arguments: str, words: str) -> None:

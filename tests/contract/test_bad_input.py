@@ -20,7 +20,6 @@ from parsec_keys.errors import (
     ConfigurationError,
     Error,
     KeyNotFound,
-    NotSupported,
     PinIncorrect,
     ServiceUnavailable,
     StorageFailure,
@@ -87,8 +86,8 @@ def test_a_pin_is_not_repeated(url: str) -> None:
     assert "98765" not in refused(url, ConfigurationError)
 
 
-def test_a_socket_of_a_later_version() -> None:
-    assert "client" in refused("unix:/run/parsec/parsec.sock", NotSupported)
+def test_a_socket_where_nobody_serves(tmp_path: Path) -> None:
+    assert "running" in refused(f"unix:{tmp_path / 'none.sock'}", ServiceUnavailable)
 
 
 def test_a_missing_pkcs11_module(tmp_path: Path) -> None:

@@ -1,0 +1,235 @@
+"""The daemon: a listener, signals, and a configuration that can be read again.
+
+It is started by a service manager or by hand: with ``LISTEN_FDS`` it serves the socket
+that it is given, and with ``NOTIFY_SOCKET`` it says when it is ready (sd_listen_fds(3),
+sd_notify(3)).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import socket
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from parsec_keys.errors import ConfigurationError, Error, ServiceUnavailable
+from parsec_keys.service import Service
+from parsec_keys.service.authenticators import (
+    Authenticator,
+    Direct,
+    UnixPeerCredentials,
+)
+from parsec_keys.service.config_daemon import (
+    AuthenticatorConfig,
+    DaemonConfig,
+    read_daemon_config,
+)
+from parsec_keys.service.front import Front, Limits
+from parsec_keys.service.listener import Listener
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PASSED_DESCRIPTOR: Final = 3
+
+
+class Daemon:
+    """Serves what one configuration file describes, until it is told to stop."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the providers that the file names.
+
+        Raises:
+            ConfigurationError: the file cannot be used, with the line.
+            Error: a provider does not open.
+        """
+        self._path = path
+        self._config = read_daemon_config(path)
+        _check_user(self._config)
+        self._service = Service(self._config.service)
+        self._front = _front(self._service, self._config)
+
+    @property
+    def config(self) -> DaemonConfig:
+        """What the daemon runs on now."""
+        return self._config
+
+    async def serve(self) -> None:
+        """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
+        _allow_many_connections()
+        stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+        workers = _workers(self._config)
+        core, listening = self._config.core, self._listen()
+        timeout = self._config.listener.timeout
+        listener = Listener(self._front, workers, timeout, core.body_limit)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        reload_wanted = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, reload_wanted.set)
+        await listener.start(listening)
+        logger.info("Parsec is ready.")
+        _notify("READY=1")
+        reloading = asyncio.create_task(self._reload_when(reload_wanted, listener))
+        await stopped.wait()
+        _notify("STOPPING=1")
+        reloading.cancel()
+        await listener.stop()
+        workers.shutdown()
+        self._service.close()
+
+    def _listen(self) -> socket.socket:
+        passed = _passed_socket()
+        return passed or _bound(self._config.listener.socket_path)
+
+    async def _reload_when(self, wanted: asyncio.Event, listener: Listener) -> None:
+        while True:
+            await wanted.wait()
+            wanted.clear()
+            _notify("RELOADING=1")
+            try:
+                await self._reload(listener)
+            except Error as e:
+                logger.error("the configuration stays as it was: %s", e)
+            else:
+                logger.info("the configuration was read again")
+            _notify("READY=1")
+
+    async def _reload(self, listener: Listener) -> None:
+        """Open what the file describes now, use it, then close what was there."""
+        config = read_daemon_config(self._path)
+        _check_unchanged(self._config, config)
+        service = await asyncio.to_thread(Service, config.service)
+        try:
+            front = _front(service, config)
+        except Error:
+            service.close()
+            raise
+        old, self._service = self._service, service
+        self._config = config
+        shift = listener.replace(front)
+        listener.timeout = config.listener.timeout
+        listener.body_limit = config.core.body_limit
+        await shift.finished()
+        await asyncio.to_thread(old.close)
+
+
+def _front(service: Service, config: DaemonConfig) -> Front:
+    core = config.core
+    return Front(
+        service,
+        _authenticator(config.authenticator),
+        config.authenticator.admins,
+        Limits(core.buffer_size, core.log_error_details),
+    )
+
+
+def _authenticator(config: AuthenticatorConfig) -> Authenticator:
+    if config.auth_type == "Direct":
+        return Direct()
+    if config.workload_endpoint is not None:
+        from parsec_keys.service.jwt_svid import JwtSvid
+
+        return JwtSvid(config.workload_endpoint)
+    return UnixPeerCredentials()
+
+
+def _workers(config: DaemonConfig) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(config.core.threads, thread_name_prefix="worker")
+
+
+def _check_user(config: DaemonConfig) -> None:
+    if os.geteuid() == 0 and not config.core.allow_root:
+        raise ConfigurationError(
+            "the daemon runs as root, which it has no need of: run it as a user of "
+            "its own, or set allow_root = true in [core_settings]"
+        )
+
+
+def _check_unchanged(old: DaemonConfig, new: DaemonConfig) -> None:
+    """What only a restart changes."""
+    if old.listener.socket_path != new.listener.socket_path:
+        raise ConfigurationError("another socket_path needs a restart of the daemon")
+    if old.core.threads != new.core.threads:
+        raise ConfigurationError(
+            "another thread_pool_size needs a restart of the daemon"
+        )
+
+
+def _passed_socket() -> socket.socket | None:
+    """The socket of a service manager.
+
+    Raises:
+        ConfigurationError: there are several.
+    """
+    count = int(os.environ.pop("LISTEN_FDS", "0") or 0)
+    mine = os.environ.pop("LISTEN_PID", "") == str(os.getpid())
+    if not mine or count == 0:
+        return None
+    if count > 1:
+        raise ConfigurationError(
+            f"the service manager passed {count} sockets: one is what a daemon serves"
+        )
+    return socket.socket(fileno=_FIRST_PASSED_DESCRIPTOR)
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket of our own at a path, where an old one may lie.
+
+    Raises:
+        ServiceUnavailable: the path cannot be used, or somebody serves there.
+    """
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+            _check_nobody_serves(path)
+            path.unlink()
+        listening.bind(str(path))
+        # Who may connect is decided by the folder; who is who, by the authenticator.
+        path.chmod(0o666)
+    except OSError as e:
+        listening.close()
+        raise ServiceUnavailable(
+            f"the socket {path} cannot be made: {e.strerror or e}"
+        ) from e
+    except Error:
+        listening.close()
+        raise
+    return listening
+
+
+def _check_nobody_serves(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        with contextlib.suppress(ConnectionRefusedError):
+            probe.connect(str(path))
+            raise ServiceUnavailable(
+                f"a service answers at {path} already: stop it, or choose another "
+                "socket_path"
+            )
+
+
+def _allow_many_connections() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _notify(state: str) -> None:
+    """Tell a service manager, where there is one."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
+    ):
+        notify.connect(address)
+        notify.sendall(state.encode())
