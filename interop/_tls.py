@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,14 @@ def reference_files(key: Key, folder: Path) -> Files:
         (folder / f"{name}.key").touch(mode=0o600)
         (folder / f"{name}.key").write_bytes(private)
     return Files(folder, own)
+
+
+def context(files: Files, purpose: ssl.Purpose) -> ssl.SSLContext:
+    """The context that one makes with key files, for our end of mutual TLS."""
+    made = ssl.create_default_context(purpose, cafile=files.peer_certificate)
+    made.load_cert_chain(files.own_certificate, files.own_key)
+    made.verify_mode = ssl.CERT_REQUIRED
+    return made
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from interop._keys import Key, run
-from interop._tls import Files, https_server, reference_files, visit
+from interop._tls import Files, context, https_server, reference_files, visit
 
 
 def prove(key: Key, tmp: Path) -> None:
@@ -41,7 +41,6 @@ async def serve(files: Files) -> str:
     application = web.Application()
     application.router.add_get("/", hello)
     server_context = context(files, ssl.Purpose.CLIENT_AUTH)
-    server_context.verify_mode = ssl.CERT_REQUIRED
     runner = web.AppRunner(application)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context).start()
@@ -49,12 +48,6 @@ async def serve(files: Files) -> str:
         return await asyncio.to_thread(visit, files, runner.addresses[0][1])
     finally:
         await runner.cleanup()
-
-
-def context(files: Files, purpose: ssl.Purpose) -> ssl.SSLContext:
-    made = ssl.create_default_context(purpose, cafile=files.peer_certificate)
-    made.load_cert_chain(files.own_certificate, files.own_key)
-    return made
 
 
 if __name__ == "__main__":

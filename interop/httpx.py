@@ -13,21 +13,20 @@ from pathlib import Path
 import httpx
 
 from interop._keys import Key, run
-from interop._tls import https_server, reference_files
+from interop._tls import context, https_server, reference_files
 
 
 def prove(key: Key, tmp: Path) -> None:
     files = reference_files(key, tmp)
-    context = ssl.create_default_context(cafile=files.peer_certificate)
-    context.load_cert_chain(files.own_certificate, files.own_key)
+    client_context = context(files, ssl.Purpose.SERVER_AUTH)
     with https_server(files) as url:
-        with httpx.Client(verify=context, trust_env=False) as client:
+        with httpx.Client(verify=client_context, trust_env=False) as client:
             assert client.get(url).text == files.fingerprint
-        assert asyncio.run(text_of(url, context)) == files.fingerprint
+        assert asyncio.run(text_of(url, client_context)) == files.fingerprint
 
 
-async def text_of(url: str, context: ssl.SSLContext) -> str:
-    async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+async def text_of(url: str, client_context: ssl.SSLContext) -> str:
+    async with httpx.AsyncClient(verify=client_context, trust_env=False) as client:
         text: str = (await client.get(url)).text
         return text
 

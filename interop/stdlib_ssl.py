@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from interop._keys import Key, run
-from interop._tls import Files, https_server, reference_files, visit
+from interop._tls import context, https_server, reference_files, visit
 
 ANSWER = b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -31,19 +31,12 @@ def prove(key: Key, tmp: Path) -> None:
             assert connection.getresponse().read().decode() == files.fingerprint
 
     server = context(files, ssl.Purpose.CLIENT_AUTH)
-    server.verify_mode = ssl.CERT_REQUIRED
     plain = socket.create_server(("127.0.0.1", 0))
     with server.wrap_socket(plain, server_side=True) as listener:
-        thread = threading.Thread(target=answer, args=[listener])
+        thread = threading.Thread(target=answer, args=[listener], daemon=True)
         thread.start()
         assert visit(files, listener.getsockname()[1]) == "hello"
         thread.join()
-
-
-def context(files: Files, purpose: ssl.Purpose) -> ssl.SSLContext:
-    made = ssl.create_default_context(purpose, cafile=files.peer_certificate)
-    made.load_cert_chain(files.own_certificate, files.own_key)
-    return made
 
 
 def answer(listener: ssl.SSLSocket) -> None:

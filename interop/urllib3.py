@@ -13,16 +13,15 @@ import urllib3
 import urllib3.contrib.pyopenssl
 
 from interop._keys import Key, run
-from interop._tls import Files, https_server, reference_files
+from interop._tls import Files, context, https_server, reference_files
 
 
 def prove(key: Key, tmp: Path) -> None:
     files = reference_files(key, tmp)
-    context = ssl.create_default_context(cafile=files.peer_certificate)
-    context.load_cert_chain(files.own_certificate, files.own_key)
+    client_context = context(files, ssl.Purpose.SERVER_AUTH)
     with https_server(files) as url:
         by_files(url, files)
-        with urllib3.PoolManager(ssl_context=context) as pool:
+        with urllib3.PoolManager(ssl_context=client_context) as pool:
             assert pool.request("GET", url).data.decode() == files.fingerprint
         urllib3.contrib.pyopenssl.inject_into_urllib3()
         by_files(url, files)
