@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
 import subprocess
 import sys
@@ -96,10 +95,3 @@ def visit(files: Files, port: int) -> str:
         command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, timeout=60, check=True
     )
     return done.stdout
-
-
-def free_port() -> int:
-    """A port that nobody listens on, for a program that cannot choose one itself."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

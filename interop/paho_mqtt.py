@@ -6,27 +6,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 from paho.mqtt import client as mqtt
 
 from interop._keys import Key, run
-from interop._tls import Files, free_port, reference_files
-
-CONFIG = """
-user root
-listener {port} 127.0.0.1
-cafile {files.own_certificate}
-certfile {files.peer_certificate}
-keyfile {files.peer_key}
-require_certificate true
-use_identity_as_username true
-allow_anonymous false
-"""
+from interop._servers import mosquitto
+from interop._tls import reference_files
 
 
 def prove(key: Key, tmp: Path) -> None:
@@ -45,20 +32,6 @@ def prove(key: Key, tmp: Path) -> None:
         assert received.get(timeout=30) == b"hello"
         client.disconnect()
         client.loop_stop()
-
-
-@contextlib.contextmanager
-def mosquitto(files: Files) -> Iterator[int]:
-    port, config = free_port(), files.folder / "mosquitto.conf"
-    config.write_text(CONFIG.format(port=port, files=files))
-    command = ["/usr/sbin/mosquitto", "-v", "-c", str(config)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as broker:
-        try:
-            assert broker.stderr is not None
-            assert any("running" in line for line in broker.stderr)
-            yield port
-        finally:
-            broker.terminate()
 
 
 if __name__ == "__main__":
