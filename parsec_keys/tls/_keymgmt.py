@@ -20,6 +20,9 @@ from parsec_keys.tls._structures import (
     Operation,
 )
 
+SIGNATURE_NAMES: Final = {True: b"PARSEC-KEYS-RSA", False: b"PARSEC-KEYS-ECDSA"}
+"""Names that no other provider has: libcrypto finds ours at once, and does not first
+try to give the key to the provider that it finds under RSA or ECDSA."""
 _EXPORT: Final = ctypes.CFUNCTYPE(INT, POINTER, POINTER)
 
 
@@ -28,7 +31,7 @@ def table(core: Core, keys: Slots[BridgedKey], pending: Pending, is_rsa: bool) -
     public = RSA_PUBLIC if is_rsa else EC_PUBLIC
     gettable = descriptors({**PARAMETERS, **public})
     exportable = descriptors(public)
-    name = address(ctypes.create_string_buffer(b"RSA" if is_rsa else b"ECDSA"))
+    signature = address(ctypes.create_string_buffer(SIGNATURE_NAMES[is_rsa]))
 
     @core.callback(POINTER, POINTER, SIZE)
     def load(reference: int, size: int) -> int:
@@ -46,7 +49,7 @@ def table(core: Core, keys: Slots[BridgedKey], pending: Pending, is_rsa: bool) -
 
     @core.callback(POINTER, INT)
     def query_operation_name(operation: int) -> int:
-        return name if operation == Operation.SIGNATURE or is_rsa else 0
+        return signature if operation == Operation.SIGNATURE else 0
 
     @core.callback(INT, POINTER, INT)
     def has(slot: int, selection: int) -> int:

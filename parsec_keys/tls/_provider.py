@@ -78,7 +78,10 @@ def _operations(
             (ec, _PROPERTIES, _keymgmt.table(core, keys, pending, False)),
         ),
         Operation.SIGNATURE: _algorithms(
-            (_RSA, _PROPERTIES, signatures), ("ECDSA", _PROPERTIES, signatures)
+            *(
+                (name.decode(), _PROPERTIES, signatures)
+                for name in _keymgmt.SIGNATURE_NAMES.values()
+            ),
         ),
         Operation.ASYM_CIPHER: _algorithms((_RSA, _PROPERTIES, ciphers)),
         Operation.DECODER: _algorithms(
