@@ -19,15 +19,15 @@ from typing import Final
 
 def serve(folder: Path) -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), _Handler) as server:
-        context = _context(folder, ssl.Purpose.CLIENT_AUTH)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+        ours = context(folder, ssl.Purpose.CLIENT_AUTH)
+        server.socket = ours.wrap_socket(server.socket, server_side=True)
         print(server.server_port, flush=True)
         server.serve_forever()
 
 
 def get(folder: Path, url: str) -> None:
-    context = _context(folder, ssl.Purpose.SERVER_AUTH)
-    handler = urllib.request.HTTPSHandler(context=context)
+    ours = context(folder, ssl.Purpose.SERVER_AUTH)
+    handler = urllib.request.HTTPSHandler(context=ours)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), handler)
     with opener.open(url, timeout=30) as response:
         sys.stdout.write(response.read().decode())
@@ -48,11 +48,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Say nothing: standard output has the port."""
 
 
-def _context(folder: Path, purpose: ssl.Purpose) -> ssl.SSLContext:
-    context = ssl.create_default_context(purpose, cafile=str(folder / "own.pem"))
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(folder / "peer.pem", folder / "peer.key")
-    return context
+def context(folder: Path, purpose: ssl.Purpose) -> ssl.SSLContext:
+    """The peer's end of mutual TLS, with its key file."""
+    made = ssl.create_default_context(purpose, cafile=str(folder / "own.pem"))
+    made.verify_mode = ssl.CERT_REQUIRED
+    made.load_cert_chain(folder / "peer.pem", folder / "peer.key")
+    return made
 
 
 COMMANDS: Final[dict[str, Callable[..., None]]] = {"serve": serve, "get": get}
