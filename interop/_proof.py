@@ -17,6 +17,11 @@ FOLDER: Final = Path(__file__).parent
 PROVIDERS: Final = ("software", "tpm", "pkcs11")
 KINDS: Final = ("rsa", "ec")
 PASSED: Final = "✓"
+PYTHON: Final = "python"
+_PYTHON_VERSION: Final = (
+    "import platform, ssl; "
+    "print(platform.python_version(), 'with', *ssl.OPENSSL_VERSION.split()[:2])"
+)
 _HEADER: Final = re.compile(r"^# /// script\n((?:#.*\n)*?)# ///$", re.MULTILINE)
 _LONGEST: Final = 300
 _LONGEST_SECONDS: Final = 120
@@ -26,18 +31,15 @@ _LONGEST_SECONDS: Final = 120
 class Proof:
     """One library's proof.
 
-    ``kinds`` are the key kinds that the claim is about; ``library`` is the first
-    dependency, whose version is shown.
+    ``kinds`` are the key kinds that the claim is about; ``library`` is what is shown
+    with its version: the first dependency, where its header does not say ``python``.
     """
 
     name: str
     claim: str
     dependencies: tuple[str, ...]
     kinds: tuple[str, ...]
-
-    @property
-    def library(self) -> str:
-        return re.split(r"[\[<>=! ]", self.dependencies[0])[0]
+    library: str
 
 
 @dataclass
@@ -53,6 +55,8 @@ class Result:
     def of(cls, proof: Proof, python: Path) -> Result:
         """A result without cells, with the version that an environment has."""
         code = f"import importlib.metadata as m; print(m.version({proof.library!r}))"
+        if proof.library == PYTHON:
+            code = _PYTHON_VERSION
         done = subprocess.run(
             [python, "-c", code], capture_output=True, text=True, check=True
         )
@@ -93,12 +97,15 @@ def parse(path: Path) -> Proof:
         line.removeprefix("#").removeprefix(" ") for line in header[1].splitlines()
     )
     metadata: dict[str, Any] = tomllib.loads("\n".join(lines))
-    kinds = metadata.get("tool", {}).get("parsec-keys", {}).get("keys", KINDS)
+    dependencies = tuple(metadata["dependencies"])
+    ours = metadata.get("tool", {}).get("parsec-keys", {})
+    first = re.split(r"[\[<>=! ]", dependencies[0])[0]
     return Proof(
         path.stem,
         claim.splitlines()[0],
-        tuple(metadata["dependencies"]),
-        tuple(kinds),
+        dependencies,
+        tuple(ours.get("keys", KINDS)),
+        ours.get("library", first),
     )
 
 

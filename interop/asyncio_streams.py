@@ -1,6 +1,8 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = ["cryptography"]
+# [tool.parsec-keys]
+# library = "python"
 # ///
 """asyncio's streams are client and server of mutual TLS with a key reference."""
 

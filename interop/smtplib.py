@@ -1,6 +1,8 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = ["aiosmtpd"]
+# [tool.parsec-keys]
+# library = "python"
 # ///
 """smtplib sends mail to aiosmtpd, which wants a certificate after STARTTLS."""
 
