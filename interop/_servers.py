@@ -11,8 +11,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
+from interop._keys import Key
 from interop._tls import Files
+from parsec_keys.ec import EllipticCurvePrivateKey
+from parsec_keys.rsa import RSAPrivateKey
+from parsec_keys.stores import STORE_VARIABLE
 
 # PostgreSQL does not run as root.
 _POSTGRES_USER: Final = "postgres" if os.getuid() == 0 else None
@@ -69,6 +74,13 @@ def postgresql(files: Files) -> Iterator[int]:
         postgres = [str(programs / "postgres"), "-D", str(data)]
         with program(postgres, "ready to accept connections", _POSTGRES_USER):
             yield port
+
+
+def default_store(key: Key) -> dict[str, str]:
+    """An environment where the key's store is the default one, for another process."""
+    assert isinstance(key, RSAPrivateKey | EllipticCurvePrivateKey)
+    _, _, store = key.uri.partition("?store=")
+    return {**os.environ, STORE_VARIABLE: unquote(store)}
 
 
 @contextlib.contextmanager
