@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL, crypto
+
+from tests.tls.peer import talk
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
@@ -72,10 +75,10 @@ def shake(client: ssl.SSLContext, server: ssl.SSLContext) -> str | None:
     return ends[0].version()
 
 
-def pyopenssl_context(key: Key, cert: x509.Certificate, peer: x509.Certificate) -> Any:
+def pyopenssl_context(key: Key, certificate_file: Path, peer: x509.Certificate) -> Any:
     """A pyOpenSSL context that has a key and wants its peer's."""
     made = SSL.Context(SSL.TLS_METHOD)
-    made.use_certificate(cert)
+    made.use_certificate_file(str(certificate_file))
     made.use_privatekey(key)
     made.check_privatekey()
     store = made.get_cert_store()
@@ -83,6 +86,32 @@ def pyopenssl_context(key: Key, cert: x509.Certificate, peer: x509.Certificate) 
     store.add_cert(crypto.X509.from_cryptography(peer))
     made.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
     return made
+
+
+def connect_with_ssl(
+    made: ssl.SSLContext, plain: socket.socket, server_side: bool
+) -> str | None:
+    """Be one end on a socket, talk as the peer does, and answer the TLS version."""
+    with made.wrap_socket(plain, server_side=server_side) as connection:
+        talk(connection, server_side)
+        assert connection.getpeercert(binary_form=True)
+        version = connection.version()
+        connection.unwrap().close()
+        return version
+
+
+def connect_with_pyopenssl(made: Any, plain: socket.socket, server_side: bool) -> str:
+    """As ``connect_with_ssl``, with pyOpenSSL."""
+    connection = SSL.Connection(made, plain)
+    if server_side:
+        connection.set_accept_state()
+    else:
+        connection.set_connect_state()
+    connection.do_handshake()
+    talk(connection, server_side)
+    assert connection.get_peer_certificate(as_cryptography=True)
+    connection.shutdown()
+    return connection.get_protocol_version_name()
 
 
 def pyopenssl_shake(client: Any, server: Any) -> str:
