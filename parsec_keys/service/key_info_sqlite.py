@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import sqlite3
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -224,6 +225,8 @@ class SqliteKeyInfoManager:
                 _inherited.append(self._database)
             self._database = _open(self._path)
             self._process = os.getpid()
+            forgotten = weakref.finalize(self, _close, self._database, self._process)
+            forgotten.atexit = False
         return self._database
 
     @contextlib.contextmanager
@@ -256,6 +259,17 @@ class SqliteKeyInfoManager:
 
 _inherited: list[sqlite3.Connection] = []
 """A parent's connections: a finaliser in the child would touch the parent's file."""
+
+
+def _close(database: sqlite3.Connection, process: int) -> None:
+    """Close the connection of a store that nobody closed, in the process that has it.
+
+    Python warns of a connection that is let go of unclosed (3.13).
+    """
+    if process == os.getpid():
+        database.close()
+    else:
+        _inherited.append(database)
 
 
 def _open(path: Path) -> sqlite3.Connection:

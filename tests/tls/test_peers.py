@@ -37,9 +37,18 @@ VERSIONS = {
     "TLSv1.3": (ssl.TLSVersion.TLSv1_3, SSL.TLS1_3_VERSION),
 }
 PADDINGS = {
-    "pkcs1": ("RSA+SHA256", "RSA\n", RsaPkcs1v15Sign(Hash.SHA_256)),
-    "pss": ("RSA-PSS+SHA256", "RSA-PSS\n", RsaPss(Hash.SHA_256)),
-    "pss-sha512": ("RSA-PSS+SHA512", "RSA-PSS\n", RsaPss(Hash.SHA_512)),
+    "pkcs1": (
+        *("RSA+SHA256", "RSA|rsa_pkcs1_sha256"),
+        RsaPkcs1v15Sign(Hash.SHA_256),
+    ),
+    "pss": (
+        *("RSA-PSS+SHA256", "RSA-PSS|rsa_pss_rsae_sha256"),
+        RsaPss(Hash.SHA_256),
+    ),
+    "pss-sha512": (
+        *("RSA-PSS+SHA512", "RSA-PSS|rsa_pss_rsae_sha512"),
+        RsaPss(Hash.SHA_512),
+    ),
 }
 SIDES = ["client", "server"]
 LIBRARIES = ["ssl", "pyopenssl"]
