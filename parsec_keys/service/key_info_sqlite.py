@@ -279,10 +279,14 @@ def _open(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(
         path, timeout=30, isolation_level=None, check_same_thread=False
     )
-    # SQLite does not wait for another process that changes the journal's mode.
-    with hold(path.with_name("lock")):
-        database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
+    try:
+        # SQLite does not wait for another process that changes the journal's mode.
+        with hold(path.with_name("lock")):
+            database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
