@@ -9,7 +9,6 @@ was killed.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import sqlite3
@@ -31,7 +30,7 @@ from parsec_keys.psa.words import (
 from parsec_keys.service.authenticators import ApplicationIdentity, AuthenticatorType
 from parsec_keys.service.key_info import KeyIdentity, KeyRecord, name_taken
 from parsec_keys.service.owned_files import check_owner, own_directory, unusable
-from parsec_keys.service.shared_files import hold
+from parsec_keys.service.shared_files import LockFile, hold
 
 SCHEMA_VERSION: Final = 1
 FILE_NAME: Final = "key-info.sqlite3"
@@ -67,7 +66,7 @@ class SqliteKeyInfoManager:
         self._path = directory / FILE_NAME
         self._intents = directory / "intents"
         self._lock = ForkSafeLock()
-        self._held: dict[bytes, int] = {}
+        self._held: dict[bytes, LockFile] = {}
         self._process = 0
         self._database: sqlite3.Connection | None = None
         own_directory(directory)
@@ -186,20 +185,18 @@ class SqliteKeyInfoManager:
         """Lock the intent's file for this process, unless another holds it."""
         path = self._intents / uid.hex()
         with self._translated():
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
+            file = LockFile(path)
+        if not file.try_lock():
+            file.close()
             return False
-        self._held[uid] = descriptor
+        self._held[uid] = file
         return True
 
     def _let_go(self, uid: bytes) -> None:
-        descriptor = self._held.pop(uid, None)
-        if descriptor is not None:
+        file = self._held.pop(uid, None)
+        if file is not None:
             (self._intents / uid.hex()).unlink(missing_ok=True)
-            os.close(descriptor)
+            file.close()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -1,4 +1,9 @@
-"""Files by which the processes of one user keep out of each other's way."""
+"""Files by which the processes of one user keep out of each other's way.
+
+A lock belongs to the open file, which a fork shares (flock(2)): a child would hold its
+killed parent's lock for as long as it lives, and wait for it as well. So each child
+closes what its parent had open.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -17,8 +23,55 @@ from parsec_keys.service.owned_files import own_directory
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
-def open_shared(kind: str, what: str) -> int:
-    """A descriptor of the file that stands for a facility: a TCTI, a module's path.
+class LockFile:
+    """An open file that locks other processes out, and that no child keeps open."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it, with mode 0600 where it is not there.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        self.descriptor = os.open(path, _FLAGS, 0o600)
+        _open_files.add(self)
+
+    def lock(self) -> None:
+        """Wait until no other open file holds the lock."""
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+
+    def try_lock(self) -> bool:
+        """Whether it could be locked at once."""
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def unlock(self) -> None:
+        """Let the next one have it."""
+        fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Unlock and close it; a second time nothing."""
+        descriptor, self.descriptor = self.descriptor, _CLOSED
+        if descriptor != _CLOSED:
+            os.close(descriptor)
+
+
+_CLOSED: Final = -1
+_open_files: Final[weakref.WeakSet[LockFile]] = weakref.WeakSet()
+
+
+def _close_parents_files() -> None:
+    for file in list(_open_files):
+        file.close()
+
+
+os.register_at_fork(after_in_child=_close_parents_files)
+
+
+def open_shared(kind: str, what: str) -> LockFile:
+    """The file that stands for a facility: a TCTI, a module's path.
 
     Raises:
         ServiceUnavailable: the folder of such files cannot be used.
@@ -27,7 +80,7 @@ def open_shared(kind: str, what: str) -> int:
     name = hashlib.sha256(what.encode()).hexdigest()[:16]
     try:
         own_directory(folder)
-        return os.open(folder / f"{kind}-{name}", _FLAGS, 0o600)
+        return LockFile(folder / f"{kind}-{name}")
     except (OSError, StorageFailure) as e:
         raise ServiceUnavailable(
             f"'{what}' cannot be shared with other processes through {folder} ({e}): "
@@ -53,14 +106,14 @@ def hold(path: Path) -> Iterator[None]:
     Raises:
         OSError: it cannot be opened.
     """
-    with _locked(os.open(path, _FLAGS, 0o600)):
+    with _locked(LockFile(path)):
         yield
 
 
 @contextlib.contextmanager
-def _locked(descriptor: int) -> Iterator[None]:
+def _locked(file: LockFile) -> Iterator[None]:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        file.lock()
         yield
     finally:
-        os.close(descriptor)
+        file.close()

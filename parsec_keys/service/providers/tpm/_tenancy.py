@@ -10,7 +10,6 @@ nothing for longer than that.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import struct
 from collections.abc import Iterable, Iterator
@@ -41,9 +40,9 @@ class Tenancy:
         Gives ``None`` to the tenant, and to anybody else the TPM handles to flush,
         which makes it the tenant.
         """
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._file.lock()
         try:
-            content = os.pread(self._file, _MOST_BYTES, 0)
+            content = os.pread(self._file.descriptor, _MOST_BYTES, 0)
             if content[:_ID_LENGTH] == self._id:
                 yield None
             else:
@@ -53,18 +52,18 @@ class Tenancy:
                 self.note(())
                 yield left
         finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._file.unlock()
 
     def note(self, handles: Iterable[int]) -> None:
         """Write down the TPM handles of all that is ours in the TPM."""
         listed = list(handles)
         content = self._id + struct.pack(f">{len(listed)}I", *listed)
-        os.pwrite(self._file, content, 0)
-        os.ftruncate(self._file, len(content))
+        os.pwrite(self._file.descriptor, content, 0)
+        os.ftruncate(self._file.descriptor, len(content))
 
     def close(self) -> None:
         """Take no part any more."""
-        os.close(self._file)
+        self._file.close()
 
 
 class SoleTenancy:
