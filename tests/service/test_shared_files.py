@@ -20,6 +20,7 @@ def test_a_child_does_not_hold_its_killed_parents_lock(tmp_path: Path) -> None:
         held = LockFile(path)
         held.lock()
         if os.fork() == 0:
+            signal.alarm(int(SECONDS) + 1)
             waiting = LockFile(path)
             waiting.lock()
             os.write(tells, b"locked")
