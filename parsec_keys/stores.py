@@ -99,7 +99,7 @@ def resolve(uri: str) -> PrivateKey:
             store = _open_again(unquote(query))
             return store.load(unquote(name))
     raise NotPermitted(
-        f"the key reference names {uri}, which this process has not loaded itself"
+        f"the key reference names a key that this process has not loaded itself: {uri}"
     )
 
 
@@ -111,8 +111,8 @@ def _open_again(url: str) -> KeyStore:
     default = _store_url(None)
     if default.url != url:
         raise NotPermitted(
-            f"the key reference names the store {url}, which this process has not "
-            f"open: open it first, or make it the default in ${STORE_VARIABLE}"
+            "the key reference names a store that this process has not open (open it "
+            f"first, or make it the default in ${STORE_VARIABLE}): {url}"
         )
     return _open_for_ever(default)
 

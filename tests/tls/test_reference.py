@@ -206,7 +206,10 @@ def elsewhere(tmp_path: Path) -> Iterator[Elsewhere]:
 def test_a_store_that_nobody_opened_is_refused(elsewhere: Elsewhere, kind: str) -> None:
     uri = f"parsec:key?store={quote(elsewhere.stores[kind], safe='')}"
 
-    assert "which this process has not open" in refusal(uri)
+    # OpenSSL keeps 255 bytes: what to do comes before the URL, which may be long.
+    assert f"not open (open it first, or make it the default in ${STORE_VARIABLE})" in (
+        refusal(uri)
+    )
 
 
 @pytest.mark.parametrize("kind", ["tpm", "file", "pkcs11", "another scheme", "nothing"])
@@ -240,7 +243,7 @@ def test_it_works_where_the_default_store_has_its_key(
 
     assert (there.stdout, there.stderr) == ("TLSv1.3\n", "")
     assert elsewhere.returncode == 1
-    assert "which this process has not open" in elsewhere.stderr
+    assert "a store that this process has not open" in elsewhere.stderr
 
 
 _opened: list[str] = []
