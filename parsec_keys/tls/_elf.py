@@ -19,6 +19,7 @@ _SYMBOL: Final = struct.Struct("<IBBHQQ")
 _SYMBOL_TABLE: Final = 2
 _FUNCTION: Final = 2
 _LITTLE_ENDIAN_64: Final = b"\x7fELF\x02\x01"
+Content = mmap.mmap | bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +38,31 @@ def function_addresses(path: Path, names: Iterable[bytes]) -> dict[bytes, int]:
         no little-endian ELF64, has none.
     """
     base = _base_address(path)
+    if base is None:
+        return {}
     with path.open("rb") as file:
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         with content:
-            values = _values(content, names)
-    return {} if base is None else {name: base + v for name, v in values.items()}
+            values = function_values(content, names)
+    return {name: base + value for name, value in values.items()}
 
 
-def _values(content: mmap.mmap, names: Iterable[bytes]) -> dict[bytes, int]:
+def function_values(content: Content, names: Iterable[bytes]) -> dict[bytes, int]:
+    """Where functions are in a file, relative to where it is mapped.
+
+    Returns:
+        The value of each name that the symbol table has. What is cut off, or is no
+        little-endian ELF64, has none.
+    """
     if content[: len(_LITTLE_ENDIAN_64)] != _LITTLE_ENDIAN_64:
         return {}
+    try:
+        return _values(content, names)
+    except struct.error:
+        return {}
+
+
+def _values(content: Content, names: Iterable[bytes]) -> dict[bytes, int]:
     sections = _sections(content)
     for section in sections:
         if section.type == _SYMBOL_TABLE and section.link < len(sections):
@@ -56,7 +72,7 @@ def _values(content: mmap.mmap, names: Iterable[bytes]) -> dict[bytes, int]:
     return {}
 
 
-def _sections(content: mmap.mmap) -> list[_Section]:
+def _sections(content: Content) -> list[_Section]:
     header = _HEADER.unpack_from(content)
     offset, size, count = header[6], header[11], header[12]
     sections = []
@@ -67,7 +83,7 @@ def _sections(content: mmap.mmap) -> list[_Section]:
 
 
 def _value(
-    content: mmap.mmap, symbols: _Section, strings: _Section, name: bytes
+    content: Content, symbols: _Section, strings: _Section, name: bytes
 ) -> int | None:
     """A function's value: its address relative to where the file was mapped."""
     start = strings.offset

@@ -26,6 +26,8 @@ _NAMES: Final = (
     b"OSSL_PROVIDER_try_load",
 )
 _OLDEST: Final = 0x30000000
+_DELETED: Final = " (deleted)"
+"""What proc(5) says of a file that was removed after it was mapped."""
 
 # Every callback of ours keeps the GIL while OpenSSL runs, so that registration is one
 # step for the other threads: PYFUNCTYPE.
@@ -76,9 +78,9 @@ def libcryptos() -> Iterator[Libcrypto]:
     """
     import _ssl  # noqa: F401  # It maps the one that it uses.
 
-    paths = {m.path for m in _elf.mappings() if _SHARED.search(m.path)}
-    for path in sorted(paths):
-        library = ctypes.CDLL(path, os.RTLD_NOLOAD | os.RTLD_LAZY)
+    mapped = (m.path.removesuffix(_DELETED) for m in _elf.mappings())
+    for path in sorted({path for path in mapped if _SHARED.search(path)}):
+        library = _mapped(path)
         addresses = {
             name: ctypes.cast(getattr(library, name.decode()), ctypes.c_void_p).value
             for name in _NAMES
@@ -92,11 +94,21 @@ def libcryptos() -> Iterator[Libcrypto]:
         yield linked_in
 
 
+def _mapped(path: str) -> ctypes.CDLL:
+    """A library that is mapped already."""
+    try:
+        return ctypes.CDLL(path, os.RTLD_NOLOAD | os.RTLD_LAZY)
+    except OSError:
+        # An update has put another file there since: this one's name still finds it.
+        return ctypes.CDLL(Path(path).name, os.RTLD_NOLOAD | os.RTLD_LAZY)
+
+
 def _linked_into_cryptography() -> Libcrypto | None:
     """cryptography's own libcrypto; None where it uses the shared one."""
     from cryptography.hazmat.bindings import _rust
 
-    path = Path(_rust.__file__ or "")
+    # As /proc has it: without symbolic links.
+    path = Path(_rust.__file__ or "").resolve()
     found = _at(path, dict(_elf.function_addresses(path, _NAMES)))
     if found is None and b"\x00libcrypto.so" not in path.read_bytes():
         # It needs no shared one, so that its own is in there without symbols.
