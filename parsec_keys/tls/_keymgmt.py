@@ -7,7 +7,7 @@ it, libcrypto would take the public half for the whole and sign with it elsewher
 from __future__ import annotations
 
 import ctypes
-from typing import Final
+from typing import Any, Final
 
 from parsec_keys.tls._bridged import EC_PUBLIC, PARAMETERS, RSA_PUBLIC, BridgedKey
 from parsec_keys.tls._core import INT, POINTER, SIZE, Core, dispatch
@@ -26,8 +26,17 @@ try to give the key to the provider that it finds under RSA or ECDSA."""
 _EXPORT: Final = ctypes.CFUNCTYPE(INT, POINTER, POINTER)
 
 
-def table(core: Core, keys: Slots[BridgedKey], pending: Pending, is_rsa: bool) -> int:
-    """The address of the functions for RSA or for EC keys (provider-keymgmt(7))."""
+def table(
+    core: Core,
+    keys: Slots[BridgedKey],
+    contexts: tuple[Slots[Any], ...],
+    pending: Pending,
+    is_rsa: bool,
+) -> int:
+    """The address of the functions for RSA or for EC keys (provider-keymgmt(7)).
+
+    ``contexts`` are those that hold keys: a key can go when they have gone.
+    """
     public = RSA_PUBLIC if is_rsa else EC_PUBLIC
     gettable = descriptors({**PARAMETERS, **public})
     exportable = descriptors(public)
@@ -36,7 +45,8 @@ def table(core: Core, keys: Slots[BridgedKey], pending: Pending, is_rsa: bool) -
     @core.callback(POINTER, POINTER, SIZE)
     def load(reference: int, size: int) -> int:
         # Keys come seldom: a good time to let those go that were freed.
-        keys.sweep()
+        for freed in (keys, *contexts):
+            freed.sweep()
         return keys.add(pending.take(ctypes.string_at(reference, size)))
 
     @core.callback(INT, POINTER, POINTER)

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import Final
 
 from parsec_keys.tls import _asym_cipher, _decoder, _keymgmt, _reference, _signature
+from parsec_keys.tls._asym_cipher import Decrypting
 from parsec_keys.tls._bridged import BridgedKey, PrivateKey
 from parsec_keys.tls._core import INT, POINTER, Core, dispatch
 from parsec_keys.tls._decoder import CONTEXT, Pending
 from parsec_keys.tls._lifetime import Slots, address, immortal
+from parsec_keys.tls._signature import Signing
 from parsec_keys.tls._structures import Algorithm, Operation, ProviderFunction
 
 NAME: Final = b"parsec-keys"
@@ -69,13 +71,16 @@ def _operations(
     resolve: Callable[[str], PrivateKey],
 ) -> dict[int, int]:
     """The algorithms of each operation. A reference's identifier is a key type too."""
-    signatures = _signature.table(core, keys, immortal(Slots()))
-    ciphers = _asym_cipher.table(core, keys, immortal(Slots()))
+    signing: Slots[Signing] = immortal(Slots())
+    decrypting: Slots[Decrypting] = immortal(Slots())
+    signatures = _signature.table(core, keys, signing)
+    ciphers = _asym_cipher.table(core, keys, decrypting)
+    contexts = signing, decrypting
     rsa, ec = f"{_RSA}:{_reference.RSA_OID}", f"{_EC}:{_reference.EC_OID}"
     return {
         Operation.KEYMGMT: _algorithms(
-            (rsa, _PROPERTIES, _keymgmt.table(core, keys, pending, True)),
-            (ec, _PROPERTIES, _keymgmt.table(core, keys, pending, False)),
+            (rsa, _PROPERTIES, _keymgmt.table(core, keys, contexts, pending, True)),
+            (ec, _PROPERTIES, _keymgmt.table(core, keys, contexts, pending, False)),
         ),
         Operation.SIGNATURE: _algorithms(
             *(
