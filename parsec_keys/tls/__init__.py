@@ -7,13 +7,15 @@ provider. That happens by itself the first time that a reference is made.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from parsec_keys._fork import ForkSafeLock
-from parsec_keys.errors import ProviderFailure
-from parsec_keys.tls._core import last_error
+from parsec_keys.errors import NotSupported, ProviderFailure
+from parsec_keys.tls._core import in_main_interpreter, last
 from parsec_keys.tls._libcrypto import Libcrypto, libcryptos
 from parsec_keys.tls._provider import NAME, build
 
@@ -41,9 +43,16 @@ def enable() -> tuple[Registration, ...]:
         The libcryptos that have it.
 
     Raises:
-        NotSupported: cryptography's own libcrypto cannot be reached.
+        NotSupported: cryptography's own libcrypto cannot be reached, or this is not
+            Python's main interpreter.
         ProviderFailure: a libcrypto refuses.
     """
+    if not in_main_interpreter():
+        # A callback would wait for ever for a lock that this thread has.
+        raise NotSupported(
+            "OpenSSL can call back into Python's main interpreter only: use key "
+            "references and tls.enable() there"
+        )
     with _registering:
         for libcrypto in libcryptos():
             if str(libcrypto.path) not in _registered:
@@ -55,8 +64,8 @@ def errors_from(context: C) -> C:
     """Make a context's ``SSLError`` carry our exception as its cause.
 
     Python's ``ssl`` shows the last line of OpenSSL's error queue and nothing before;
-    what went wrong with the key is in one of those. A ``KeyboardInterrupt`` during a
-    private-key operation comes out as itself.
+    what went wrong with the key is in one of those. A ``KeyboardInterrupt`` or a
+    ``SystemExit`` during a private-key operation comes out as itself.
 
     Returns:
         The same context.
@@ -66,34 +75,43 @@ def errors_from(context: C) -> C:
     return context
 
 
+def last_error() -> BaseException | None:
+    """What went wrong last when OpenSSL used or loaded a key of ours in this thread.
+
+    It is for where ``errors_from`` does not reach: a context that a library makes for
+    itself. The log ``parsec_keys.tls`` has the same sentence, of every thread.
+    """
+    return last.exception
+
+
 class _SSLObject(ssl.SSLObject):
     def do_handshake(self) -> None:
-        last_error.exception = None
-        try:
+        with _explained():
             super().do_handshake()
-        except ssl.SSLError as e:
-            _explain(e)
 
 
 class _SSLSocket(ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:
-        last_error.exception = None
-        try:
+        with _explained():
             super().do_handshake(block)
-        except ssl.SSLError as e:
-            _explain(e)
 
 
-def _explain(error: ssl.SSLError) -> None:
-    """Raise an error again, with what our key said as its cause."""
-    cause, last_error.exception = last_error.exception, None
-    if isinstance(error, (ssl.SSLWantReadError, ssl.SSLWantWriteError)):
-        raise error
-    if cause is not None and not isinstance(cause, Exception):
-        raise cause
-    if cause is None:
-        raise error
-    raise error from cause
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Raise an error with what our key said as its cause."""
+    last.exception = None
+    try:
+        yield
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        raise
+    except ssl.SSLError as e:
+        if isinstance(last.exception, Exception):
+            raise e from last.exception
+        raise
+    finally:
+        # libcrypto may have gone on without what was interrupted.
+        if last.exception is not None and not isinstance(last.exception, Exception):
+            raise last.exception
 
 
 def _register(libcrypto: Libcrypto) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import logging
 import sys
 import threading
@@ -29,6 +30,10 @@ _LONGEST: Final = 255
 _NO_ARGUMENTS: Final = ctypes.create_string_buffer(64)
 """What stands for an empty ``va_list``."""
 
+_INTERPRETER: Final = ctypes.PYFUNCTYPE(POINTER)
+_GET_INTERPRETER: Final = _INTERPRETER(("PyInterpreterState_Get", ctypes.pythonapi))
+_MAIN_INTERPRETER: Final = _INTERPRETER(("PyInterpreterState_Main", ctypes.pythonapi))
+
 _PROTOTYPES: Final[dict[CoreFunction, Any]] = {
     CoreFunction.NEW_ERROR: ctypes.PYFUNCTYPE(None, POINTER),
     CoreFunction.SET_ERROR_DEBUG: ctypes.PYFUNCTYPE(None, POINTER, STRING, INT, STRING),
@@ -45,7 +50,7 @@ class LastError(threading.local):
     exception: BaseException | None = None
 
 
-last_error: Final = LastError()
+last: Final = LastError()
 
 
 class Core:
@@ -57,7 +62,8 @@ class Core:
         self._texts = [
             ctypes.create_string_buffer(_LONGEST + 1) for _ in range(_REASONS)
         ]
-        self._next = 0
+        # Taken by many threads at once, so that it must be one step.
+        self._numbers = itertools.cycle(range(_REASONS))
 
     def connect(self, handle: int, offered: int) -> None:
         """Take the functions of a list that libcrypto offers (provider-base(7))."""
@@ -78,12 +84,11 @@ class Core:
 
     def fail(self, error: BaseException) -> None:
         """Put an exception on libcrypto's error queue, and keep it for this thread."""
-        last_error.exception = error
+        last.exception = error
         sentence = f"{type(error).__name__}: {error}"
         logger.error("a private-key operation failed: %s", sentence)
-        number = self._next
-        self._next = (number + 1) % _REASONS
-        self._texts[number].value = sentence.encode()[:_LONGEST]
+        number = next(self._numbers)
+        self._texts[number].value = _reason(sentence)
         functions = self._functions
         functions[CoreFunction.NEW_ERROR](self._handle)
         functions[CoreFunction.SET_ERROR_DEBUG](self._handle, b"parsec_keys", 0, b"")
@@ -130,6 +135,17 @@ class Core:
             return pointer
 
         return decorate
+
+
+def _reason(sentence: str) -> bytes:
+    """As much of a sentence as OpenSSL keeps: whole characters of UTF-8."""
+    octets = sentence.encode(errors="backslashreplace")[:_LONGEST]
+    return octets.decode(errors="ignore").encode()
+
+
+def in_main_interpreter() -> bool:
+    """Whether this is the interpreter that C callbacks come back to."""
+    return _GET_INTERPRETER() == _MAIN_INTERPRETER()  # type: ignore[no-any-return]
 
 
 def dispatch(functions: dict[Any, int]) -> int:
