@@ -31,6 +31,7 @@ _SETTABLE: Final = {
     "digest": ParamType.UTF8_STRING,
     "mgf1-digest": ParamType.UTF8_STRING,
     "oaep-label": ParamType.OCTET_STRING,
+    "implicit-rejection": ParamType.UNSIGNED_INTEGER,
 }
 _PADDINGS: Final[dict[Value, int]] = {
     "pkcs1": RSA_PKCS1_PADDING,
@@ -63,6 +64,8 @@ class Decrypting:
             if mode not in _PADDINGS:
                 raise NotSupported(f"no key of ours decrypts with RSA padding {mode!r}")
             self.padding_mode = _PADDINGS[mode]
+        if not values.get("implicit-rejection", 1):
+            raise NotSupported("a key of ours tells nobody that a padding is wrong")
         if "digest" in values:
             self.algorithm = digest(str(values["digest"]))
         if "mgf1-digest" in values:

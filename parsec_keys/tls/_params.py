@@ -13,6 +13,7 @@ from parsec_keys.tls._structures import Param, ParamType
 
 Value = int | str | bytes
 _UNMODIFIED: Final = (1 << (8 * ctypes.sizeof(ctypes.c_size_t))) - 1
+_END_OF_4: Final = 1 << 32
 _PARAM_SIZE: Final = ctypes.sizeof(Param)
 _HARMLESS: Final = frozenset(
     {"properties", "mgf1-properties", "digest-props", "tls-version"}
@@ -27,10 +28,10 @@ _TYPES: Final[dict[type, ParamType]] = {
 
 
 def read(pointer: int | None) -> dict[str, Value]:
-    """The values of a list; parameters without data are left out."""
+    """The values of a list; parameters without data are left out, but empty octets."""
     values: dict[str, Value] = {}
     for param in _each(pointer):
-        if param.data:
+        if param.data or param.type == ParamType.OCTET_STRING:
             values[param.key.decode()] = _value(param)
     return values
 
@@ -114,7 +115,7 @@ def _value(param: Param) -> Value:
 
 
 def _write(param: Param, value: Value) -> bool:
-    if isinstance(value, int) and param.size == 4 and param.data:
+    if isinstance(value, int) and param.size == 4 and param.data and value < _END_OF_4:
         ctypes.c_uint.from_address(param.data).value = value
         param.return_size = 4
         return True

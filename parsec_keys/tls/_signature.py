@@ -32,8 +32,9 @@ from parsec_keys.tls._structures import (
 )
 
 _DEFAULT: Final = "SHA256"
+_OF_ECDSA: Final = {"digest": ParamType.UTF8_STRING}
 _SETTABLE: Final = {
-    "digest": ParamType.UTF8_STRING,
+    **_OF_ECDSA,
     "pad-mode": ParamType.UTF8_STRING,
     "saltlen": ParamType.UTF8_STRING,
     "mgf1-digest": ParamType.UTF8_STRING,
@@ -83,7 +84,8 @@ class Signing:
             NotSupported: what a key of ours cannot do.
             InvalidArgument: what nobody understands.
         """
-        refuse_others(values, _SETTABLE)
+        is_ec = self.key is not None and not self.key.is_rsa
+        refuse_others(values, _OF_ECDSA if is_ec else _SETTABLE)
         if "digest" in values:
             self.algorithm = digest(str(values["digest"]))
         if "mgf1-digest" in values:
