@@ -75,11 +75,16 @@ def shake(client: ssl.SSLContext, server: ssl.SSLContext) -> str | None:
     return ends[0].version()
 
 
-def pyopenssl_context(key: Key, certificate_file: Path, peer: x509.Certificate) -> Any:
-    """A pyOpenSSL context that has a key and wants its peer's."""
+def pyopenssl_context(
+    key: Key | Path, certificate_file: Path, peer: x509.Certificate
+) -> Any:
+    """A pyOpenSSL context that has a key, or a file of one, and wants its peer's."""
     made = SSL.Context(SSL.TLS_METHOD)
     made.use_certificate_file(str(certificate_file))
-    made.use_privatekey(key)
+    if isinstance(key, Path):
+        made.use_privatekey_file(str(key))
+    else:
+        made.use_privatekey(key)
     made.check_privatekey()
     store = made.get_cert_store()
     assert store is not None
