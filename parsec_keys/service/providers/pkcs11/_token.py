@@ -220,9 +220,11 @@ class Token:
             one_process_at_a_time("pkcs11", str(self._config.library_path)),
             _starting,
         ):
-            self._process = self.module.in_this_process()
+            process = self.module.in_this_process()
             with self.module.serialised:
                 self._open_alone()
+            # Last: until now a child's other threads wait for this one.
+            self._process = process
 
     def _open_alone(self) -> None:
         self._idle: list[PooledSession] = []
