@@ -92,8 +92,13 @@ class _SSLObject(ssl.SSLObject):
 
 class _SSLSocket(ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:
-        with _explained():
-            super().do_handshake(block)
+        try:
+            with _explained():
+                super().do_handshake(block)
+        except (KeyboardInterrupt, SystemExit):
+            # wrap_socket() closes on errors only; this connection is of no use now.
+            self.close()
+            raise
 
 
 @contextlib.contextmanager
@@ -111,7 +116,8 @@ def _explained() -> Iterator[None]:
     finally:
         # libcrypto may have gone on without what was interrupted.
         if last.exception is not None and not isinstance(last.exception, Exception):
-            raise last.exception
+            interrupt, last.exception = last.exception, None
+            raise interrupt
 
 
 def _register(libcrypto: Libcrypto) -> None:

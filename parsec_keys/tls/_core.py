@@ -85,7 +85,9 @@ class Core:
     def fail(self, error: BaseException) -> None:
         """Put an exception on libcrypto's error queue, and keep it for this thread."""
         last.exception = error
-        sentence = f"{type(error).__name__}: {error}"
+        said = f"{type(error).__name__}: {error}"
+        # The name of a file may be no text.
+        sentence = said.encode(errors="backslashreplace").decode()
         logger.error("a private-key operation failed: %s", sentence)
         number = next(self._numbers)
         self._texts[number].value = _reason(sentence)
@@ -139,8 +141,7 @@ class Core:
 
 def _reason(sentence: str) -> bytes:
     """As much of a sentence as OpenSSL keeps: whole characters of UTF-8."""
-    octets = sentence.encode(errors="backslashreplace")[:_LONGEST]
-    return octets.decode(errors="ignore").encode()
+    return sentence.encode()[:_LONGEST].decode(errors="ignore").encode()
 
 
 def in_main_interpreter() -> bool:

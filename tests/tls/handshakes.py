@@ -20,8 +20,8 @@ PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
 PLAIN = serialization.NoEncryption()
 
 
-def certificate(key: Key) -> x509.Certificate:
-    """A certificate of a key, signed by itself."""
+def certificate(key: Key, signer: Key | None = None) -> x509.Certificate:
+    """A certificate of a key, signed by itself or by another."""
     name = x509.Name.from_rfc4514_string("CN=localhost")
     now = datetime.datetime.now(datetime.UTC)
     return (
@@ -29,7 +29,7 @@ def certificate(key: Key) -> x509.Certificate:
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.BasicConstraints(True, None), critical=True)
-        .sign(key, hashes.SHA256())
+        .sign(signer or key, hashes.SHA256())
     )
 
 
