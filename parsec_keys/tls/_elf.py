@@ -58,7 +58,7 @@ def function_values(content: Content, names: Iterable[bytes]) -> dict[bytes, int
         return {}
     try:
         return _values(content, names)
-    except struct.error:
+    except (struct.error, OverflowError):
         return {}
 
 

@@ -86,7 +86,9 @@ def work(folder: Path) -> None:
     assert one == other.exchange(ec.ECDH(), ec_key.public_key())
     for number, key in enumerate((rsa_key, ec_key)):
         pem = key.private_bytes(
-            handshakes.PEM, serialization.PrivateFormat.TraditionalOpenSSL, handshakes.PLAIN
+            handshakes.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            handshakes.PLAIN,
         )
         assert serialization.load_pem_private_key(pem, None)
         cert = handshakes.certificate(key)

@@ -50,7 +50,9 @@ def main() -> None:
     client = handshakes.context(peer, own, False)
     versions: list[str | None] = []
     threads = [
-        threading.Thread(target=lambda at: versions.append(call(client, at)), args=(at,))
+        threading.Thread(
+            target=lambda at: versions.append(call(client, at)), args=(at,)
+        )
         for at in [listener.getsockname()[1] for listener in listeners] * CONNECTIONS
     ]
     for thread in threads:

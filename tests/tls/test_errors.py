@@ -8,7 +8,6 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +177,9 @@ def test_last_error_is_of_this_thread(own: Path, store: parsec_keys.KeyStore) ->
 
     def load() -> None:
         with pytest.raises(ssl.SSLError):
-            ssl.create_default_context().load_cert_chain(own / "cert.pem", own / "key.pem")
+            ssl.create_default_context().load_cert_chain(
+                own / "cert.pem", own / "key.pem"
+            )
         seen.append(tls.last_error())
 
     tls._core.last.exception = None
@@ -250,7 +251,9 @@ def test_a_key_whose_policy_refuses(
         pyopenssl_shake(*pyopenssl_pair(key, own, peer))
 
 
-def test_a_tpm_that_is_gone_and_comes_back(tmp_path: Path, peer: Path, swtpm: Any) -> None:
+def test_a_tpm_that_is_gone_and_comes_back(
+    tmp_path: Path, peer: Path, swtpm: Any
+) -> None:
     """The session's swtpm is only asked for so that there is one at all."""
     with Swtpm(tmp_path / "tpm") as tpm, parsec_keys.open_store(tpm.url) as store:
         key: Any = store.generate_ec("key", P256)

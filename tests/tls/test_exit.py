@@ -29,7 +29,9 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("library", ["ssl", "pyopenssl"])
 def test_software(tmp_path: Path, peer: Path, library: str, case: str) -> None:
-    assert_clean("software", f"software:{tmp_path}/store", tmp_path, peer, library, case)
+    assert_clean(
+        "software", f"software:{tmp_path}/store", tmp_path, peer, library, case
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
