@@ -27,7 +27,8 @@ from parsec_keys.tls._structures import (
 )
 
 _SETTABLE: Final = {
-    "pad-mode": ParamType.INTEGER,
+    # By this type libcrypto reads what a program is told in words, as "oaep" is.
+    "pad-mode": ParamType.UTF8_STRING,
     "digest": ParamType.UTF8_STRING,
     "mgf1-digest": ParamType.UTF8_STRING,
     "oaep-label": ParamType.OCTET_STRING,

@@ -20,9 +20,11 @@ from parsec_keys.tls._structures import (
     Operation,
 )
 
-SIGNATURE_NAMES: Final = {True: b"PARSEC-KEYS-RSA", False: b"PARSEC-KEYS-ECDSA"}
-"""Names that no other provider has: libcrypto finds ours at once, and does not first
+OPERATION_NAMES: Final = {True: b"PARSEC-KEYS-RSA", False: b"PARSEC-KEYS-ECDSA"}
+"""Names of signatures and of decryption that no other provider has: libcrypto finds
+ours at once, and does not first
 try to give the key to the provider that it finds under RSA or ECDSA."""
+_NAMED: Final = (Operation.SIGNATURE, Operation.ASYM_CIPHER)
 _EXPORT: Final = ctypes.CFUNCTYPE(INT, POINTER, POINTER)
 
 
@@ -40,7 +42,7 @@ def table(
     public = RSA_PUBLIC if is_rsa else EC_PUBLIC
     gettable = descriptors({**PARAMETERS, **public})
     exportable = descriptors(public)
-    signature = address(ctypes.create_string_buffer(SIGNATURE_NAMES[is_rsa]))
+    name = address(ctypes.create_string_buffer(OPERATION_NAMES[is_rsa]))
 
     @core.callback(POINTER, POINTER, SIZE)
     def load(reference: int, size: int) -> int:
@@ -59,7 +61,7 @@ def table(
 
     @core.callback(POINTER, INT)
     def query_operation_name(operation: int) -> int:
-        return signature if operation == Operation.SIGNATURE else 0
+        return name if operation in _NAMED else 0
 
     @core.callback(INT, POINTER, INT)
     def has(slot: int, selection: int) -> int:

@@ -85,10 +85,12 @@ def _operations(
         Operation.SIGNATURE: _algorithms(
             *(
                 (name.decode(), _PROPERTIES, signatures)
-                for name in _keymgmt.SIGNATURE_NAMES.values()
+                for name in _keymgmt.OPERATION_NAMES.values()
             ),
         ),
-        Operation.ASYM_CIPHER: _algorithms((_RSA, _PROPERTIES, ciphers)),
+        Operation.ASYM_CIPHER: _algorithms(
+            (_keymgmt.OPERATION_NAMES[True].decode(), _PROPERTIES, ciphers),
+        ),
         Operation.DECODER: _algorithms(
             (rsa, _DER, _decoder.table(core, pending, resolve, True)),
             (ec, _DER, _decoder.table(core, pending, resolve, False)),

@@ -1,7 +1,8 @@
 """Ordinary work in a process with our provider, and how often libcrypto called us.
 
 ``python -m tests.tls.ordinary ORDER FOLDER``: the calls, by module, in JSON. With the
-order ``later`` somebody loads the default provider again after us.
+order ``later`` somebody loads the default provider again after us, and with ``last``
+our keys are the first that libcrypto sees.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from parsec_keys.tls._core import Core
 from tests.tls import handshakes
 
 SHA256 = hashes.SHA256()
+TRADITIONAL = serialization.PrivateFormat.TraditionalOpenSSL
 _calls: collections.Counter[str] = collections.Counter()
 
 
@@ -103,9 +105,15 @@ def shake_hands(key: Any, own: Path, cert: x509.Certificate) -> None:
     assert handshakes.shake(client, server) == "TLSv1.3"
     ends = [handshakes.pyopenssl_context(key, own / "cert.pem", cert) for _ in "xx"]
     assert handshakes.pyopenssl_shake(*ends) == "TLSv1.3"
-    signed = crypto.X509.from_cryptography(cert)
+    sign_with_pyopenssl(key, crypto.X509.from_cryptography(cert))
+
+
+def sign_with_pyopenssl(key: Any, cert: crypto.X509) -> None:
+    """Sign a certificate in the libcrypto of cryptography."""
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        signed.sign(crypto.PKey.from_cryptography_key(key), "sha256")
+        pkey = crypto.PKey.from_cryptography_key(key)
+        cert.set_pubkey(pkey)
+        cert.sign(pkey, "sha256")
 
 
 def main() -> None:
@@ -115,14 +123,19 @@ def main() -> None:
     tls.enable()
     if order == "later":
         load_default_again()
+    ours = [store.generate_rsa("rsa"), store.generate_ec("ec", ec.SECP256R1())]
+    if order == "last":
+        # An empty certificate: nobody else has used a key yet.
+        for key in ours:
+            sign_with_pyopenssl(key, crypto.X509())
     _calls.clear()
     work(folder)
     ordinary = dict(_calls)
     _calls.clear()
     # They would be seen: a key of ours makes them.
-    for ours in (store.generate_rsa("rsa"), store.generate_ec("ec", ec.SECP256R1())):
-        cert = handshakes.certificate(ours)
-        shake_hands(ours, handshakes.files(ours, folder / "ours", cert), cert)
+    for key in ours:
+        cert = handshakes.certificate(key)
+        shake_hands(key, handshakes.files(key, folder / "ours", cert), cert)
     print(json.dumps({"ordinary": ordinary, "ours": dict(_calls)}))
 
 
