@@ -1,6 +1,6 @@
 """Programs that end with keys and contexts in OpenSSL's hands, each in every way.
 
-``python -m tests.tls.exits LIBRARY CASE TIMES OWN PEER [STORE]`` gets ready once, forks,
+``python -m tests.tls.exits LIBRARY CASE TIMES OWN PEER STORE`` gets ready once, forks,
 and ends each child as Python ends: its output is how each ended.
 """
 
@@ -150,9 +150,8 @@ CASES: dict[str, Callable[[Ready], None]] = {
 
 
 def main() -> None:
-    library, case, times, own, peer, *store = sys.argv[1:]
-    if store:
-        _held.append(parsec_keys.open_store(store[0]))
+    library, case, times, own, peer, url = sys.argv[1:]
+    _held.append(parsec_keys.open_store(url))
     tls.enable()
     ready = Ready(library, Path(own), Path(peer))
     ready.shake()
