@@ -123,7 +123,7 @@ def _explained() -> Iterator[None]:
 def _register(libcrypto: Libcrypto) -> None:
     from parsec_keys.stores import resolve
 
-    if not libcrypto.register(NAME, build(resolve)):
+    if not libcrypto.register(NAME, build(resolve, libcrypto.fetch)):
         raise ProviderFailure(
             f"{libcrypto.version} in {libcrypto.path} refuses an OpenSSL provider"
         )

@@ -7,6 +7,7 @@ it, libcrypto would take the public half for the whole and sign with it elsewher
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Any, Final
 
 from parsec_keys.tls._bridged import EC_PUBLIC, PARAMETERS, RSA_PUBLIC, BridgedKey
@@ -33,6 +34,7 @@ def table(
     keys: Slots[BridgedKey],
     contexts: tuple[Slots[Any], ...],
     pending: Pending,
+    fetch: Callable[[bytes], None],
     is_rsa: bool,
 ) -> int:
     """The address of the functions for RSA or for EC keys (provider-keymgmt(7)).
@@ -42,6 +44,7 @@ def table(
     public = RSA_PUBLIC if is_rsa else EC_PUBLIC
     gettable = descriptors({**PARAMETERS, **public})
     exportable = descriptors(public)
+    key_type = b"RSA" if is_rsa else b"EC"
     name = address(ctypes.create_string_buffer(OPERATION_NAMES[is_rsa]))
 
     @core.callback(POINTER, POINTER, SIZE)
@@ -61,6 +64,8 @@ def table(
 
     @core.callback(POINTER, INT)
     def query_operation_name(operation: int) -> int:
+        # libcrypto asks before it fetches our key type by its provider.
+        fetch(key_type)
         return name if operation in _NAMED else 0
 
     @core.callback(INT, POINTER, INT)

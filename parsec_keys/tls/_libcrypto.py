@@ -20,13 +20,13 @@ from parsec_keys.tls import _elf
 _SHARED: Final = re.compile(r"/libcrypto[^/]*\.so[^/]*$")
 _NAMES: Final = (
     b"EVP_KEYMGMT_fetch",
+    b"EVP_KEYMGMT_free",
     b"OpenSSL_version",
     b"OpenSSL_version_num",
     b"OSSL_PROVIDER_available",
     b"OSSL_PROVIDER_add_builtin",
     b"OSSL_PROVIDER_try_load",
 )
-_KEY_TYPES: Final = (b"RSA", b"EC")
 _OLDEST: Final = 0x30000000
 _DELETED: Final = " (deleted)"
 """What proc(5) says of a file that was removed after it was mapped."""
@@ -34,9 +34,12 @@ _DELETED: Final = " (deleted)"
 # Every callback of ours keeps the GIL while OpenSSL runs, so that registration is one
 # step for the other threads: PYFUNCTYPE.
 _PROTOTYPES: Final[dict[bytes, Any]] = {
-    b"EVP_KEYMGMT_fetch": ctypes.PYFUNCTYPE(
+    # These are called from callbacks, where another thread may hold libcrypto's locks
+    # and wait for the GIL.
+    b"EVP_KEYMGMT_fetch": ctypes.CFUNCTYPE(
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p
     ),
+    b"EVP_KEYMGMT_free": ctypes.CFUNCTYPE(None, ctypes.c_void_p),
     b"OpenSSL_version": ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.c_int),
     b"OpenSSL_version_num": ctypes.PYFUNCTYPE(ctypes.c_ulong),
     b"OSSL_PROVIDER_available": ctypes.PYFUNCTYPE(
@@ -64,8 +67,6 @@ class Libcrypto:
 
         The default provider is activated first: a name that comes before it in the
         alphabet would take over RSA and EC otherwise, and this one must not either.
-        Its key types are fetched at once, too: whose were fetched first in a libcrypto
-        of version 4.0 are everybody's, and a key of ours may be the first that it sees.
         """
         functions = self._functions
         functions[b"OSSL_PROVIDER_available"](None, b"default")
@@ -74,11 +75,18 @@ class Libcrypto:
         if not functions[b"OSSL_PROVIDER_add_builtin"](None, name, init):
             return False
         # Fallbacks stay: other code relies on the default provider being loaded.
-        if not functions[b"OSSL_PROVIDER_try_load"](None, name, 1):
-            return False
-        for key_type in _KEY_TYPES:
+        return bool(functions[b"OSSL_PROVIDER_try_load"](None, name, 1))
+
+    def fetch(self, key_type: bytes) -> None:
+        """Let the first provider that has a key type be everybody's for it.
+
+        OpenSSL 4.0 remembers whose was fetched first since it last forgot all, and it
+        forgets when a provider is loaded. A key of ours must not be that first one.
+        """
+        functions = self._functions
+        functions[b"EVP_KEYMGMT_free"](
             functions[b"EVP_KEYMGMT_fetch"](None, key_type, None)
-        return True
+        )
 
 
 def libcryptos() -> Iterator[Libcrypto]:

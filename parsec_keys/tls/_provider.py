@@ -26,15 +26,16 @@ _PROPERTIES: Final = b"provider=" + NAME
 _DER: Final = _PROPERTIES + b",input=der,structure=PrivateKeyInfo"
 
 
-def build(resolve: Callable[[str], PrivateKey]) -> int:
+def build(resolve: Callable[[str], PrivateKey], fetch: Callable[[bytes], None]) -> int:
     """The address of an OSSL_provider_init function, for one libcrypto.
 
-    ``resolve`` answers the key of a reference's URI.
+    ``resolve`` answers the key of a reference's URI; ``fetch`` makes a key type the
+    default provider's.
     """
     core = immortal(Core())
     keys: Slots[BridgedKey] = immortal(Slots())
     pending = immortal(Pending())
-    operations = _operations(core, keys, pending, resolve)
+    operations = _operations(core, keys, pending, resolve, fetch)
     reasons = core.reasons()
 
     @core.callback(POINTER, POINTER, INT, POINTER)
@@ -69,6 +70,7 @@ def _operations(
     keys: Slots[BridgedKey],
     pending: Pending,
     resolve: Callable[[str], PrivateKey],
+    fetch: Callable[[bytes], None],
 ) -> dict[int, int]:
     """The algorithms of each operation. A reference's identifier is a key type too."""
     signing: Slots[Signing] = immortal(Slots())
@@ -79,8 +81,16 @@ def _operations(
     rsa, ec = f"{_RSA}:{_reference.RSA_OID}", f"{_EC}:{_reference.EC_OID}"
     return {
         Operation.KEYMGMT: _algorithms(
-            (rsa, _PROPERTIES, _keymgmt.table(core, keys, contexts, pending, True)),
-            (ec, _PROPERTIES, _keymgmt.table(core, keys, contexts, pending, False)),
+            (
+                rsa,
+                _PROPERTIES,
+                _keymgmt.table(core, keys, contexts, pending, fetch, True),
+            ),
+            (
+                ec,
+                _PROPERTIES,
+                _keymgmt.table(core, keys, contexts, pending, fetch, False),
+            ),
         ),
         Operation.SIGNATURE: _algorithms(
             *(

@@ -1,8 +1,8 @@
 """Ordinary work in a process with our provider, and how often libcrypto called us.
 
 ``python -m tests.tls.ordinary ORDER FOLDER``: the calls, by module, in JSON. With the
-order ``later`` somebody loads the default provider again after us, and with ``last``
-our keys are the first that libcrypto sees.
+order ``later`` somebody loads the default provider again after us. With ``last`` our
+keys are the first that libcrypto sees, and with ``forgotten`` since it forgot others.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def count_calls() -> None:
     Core.callback = callback  # type: ignore[method-assign]
 
 
-def load_default_again() -> None:
-    """What another library may do at any time."""
+def load_provider(provider: bytes) -> None:
+    """What another library may do at any time; a new one makes libcrypto forget."""
     from cryptography.hazmat.bindings import _rust
 
     name = b"OSSL_PROVIDER_load"
@@ -64,7 +64,7 @@ def load_default_again() -> None:
     linked_in = _elf.function_addresses(Path(_rust.__file__ or "").resolve(), [name])
     shared = prototype((name.decode(), ctypes.CDLL("libcrypto.so.3")))
     for load in (shared, *(prototype(address) for address in linked_in.values())):
-        assert load(None, b"default")
+        assert load(None, provider)
 
 
 def work(folder: Path) -> None:
@@ -122,9 +122,11 @@ def main() -> None:
     count_calls()
     tls.enable()
     if order == "later":
-        load_default_again()
+        load_provider(b"default")
+    if order == "forgotten":
+        load_provider(b"null")
     ours = [store.generate_rsa("rsa"), store.generate_ec("ec", ec.SECP256R1())]
-    if order == "last":
+    if order in ("last", "forgotten"):
         # An empty certificate: nobody else has used a key yet.
         for key in ours:
             sign_with_pyopenssl(key, crypto.X509())

@@ -12,7 +12,7 @@ import pytest
 OURS = {"_keymgmt", "_signature", "_asym_cipher"}
 
 
-@pytest.mark.parametrize("order", ["first", "later", "last"])
+@pytest.mark.parametrize("order", ["first", "later", "last", "forgotten"])
 def test_ordinary_work_is_not_routed_to_us(tmp_path: Path, order: str) -> None:
     """A decoder is asked about each key that is loaded, and has no other say."""
     done = subprocess.run(
