@@ -6,7 +6,13 @@ import click
 
 import parsec_keys
 from parsec_keys.cli.demo import demo
-from parsec_keys.cli.keys import delete, export_public, generate, import_key
+from parsec_keys.cli.keys import (
+    delete,
+    export_public,
+    export_reference,
+    generate,
+    import_key,
+)
 from parsec_keys.cli.listing import list_keys, providers, show
 from parsec_keys.cli.serving import serve
 from parsec_keys.cli.using import csr, decrypt, sign
@@ -34,6 +40,7 @@ for command in (
     list_keys,
     show,
     export_public,
+    export_reference,
     csr,
     sign,
     decrypt,

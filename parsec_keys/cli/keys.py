@@ -114,6 +114,31 @@ def export_public(
     )
 
 
+@click.command("export-reference")
+@click.argument("name")
+@click.option(
+    "--format", "format_name", type=click.Choice(["pem", "der"]), default="pem"
+)
+@click.option("-o", "--output", metavar="FILE", help="Instead of stdout.")
+@click.pass_obj
+def export_reference(
+    store: str | None, name: str, format_name: str, output: str | None
+) -> None:
+    """Write the reference of a key, which is its key file for TLS.
+
+    It says where the key is and has no secret. See parsec-keys run.
+    """
+    from parsec_keys.tls import _reference
+
+    with parsec_keys.open_store(store) as keys:
+        key = keys.load(name)
+    is_rsa = isinstance(key, rsa.RSAPrivateKey)
+    encode = _reference.encode_pem if format_name == "pem" else _reference.encode
+    data = encode(_reference.RSA_OID if is_rsa else _reference.EC_OID, key.uri)
+    # libpq and others take a key file only if nobody else can read it.
+    write_bytes(data, output, "raw", mode=0o600)
+
+
 @click.command()
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -51,8 +52,12 @@ def spinner(text: str) -> Iterator[None]:
         yield
 
 
-def write_bytes(data: bytes, path: str | None, encoding: str | None) -> None:
+def write_bytes(
+    data: bytes, path: str | None, encoding: str | None, mode: int = 0o666
+) -> None:
     """Write a result to a file, or to stdout; a terminal gets base64.
+
+    ``mode`` is that of a new file, before the umask.
 
     Raises:
         click.FileError: the file cannot be written.
@@ -69,7 +74,7 @@ def write_bytes(data: bytes, path: str | None, encoding: str | None) -> None:
         stdout.flush()  # A broken pipe shows here, not when Python ends.
         return
     try:
-        with open(path, "wb") as file:
+        with open(path, "wb", opener=lambda p, flags: os.open(p, flags, mode)) as file:
             file.write(data)
     except OSError as e:
         raise click.FileError(path, e.strerror) from e

@@ -15,6 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
+from parsec_keys.tls import _reference
+from parsec_keys.tls._reference import EC_OID, RSA_OID
+
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 SHA256 = hashes.SHA256()
 
@@ -167,6 +170,25 @@ def test_import(run: Run, tmp_path: Path, encoding: str) -> None:
     )
 
 
+def test_a_reference_names_its_key(run: Run, tmp_path: Path) -> None:
+    made = {
+        EC_OID: run("generate", "ec").stdout,
+        RSA_OID: run("generate", "rsa", "--type", "rsa").stdout,
+    }
+    for name, (oid, uri) in zip(("ec", "rsa"), made.items(), strict=True):
+        der = run("export-reference", name, "--format", "der").stdout
+        assert run("export-reference", name, "-o", "key.pem").stdout == b""
+
+        assert _reference.parse(der) == (oid, uri.decode().rstrip())
+        assert openssl("asn1parse -in key.pem -noout -out key.der", tmp_path) == ""
+        assert (tmp_path / "key.der").read_bytes() == der
+        assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0
+
+    failed = run("export-reference", "absent", status=1)
+    assert b"no key named 'absent'" in failed.stderr
+    run("export-reference", "ec", "-o", "absent/key.pem", status=1)
+
+
 def test_errors_are_one_sentence(run: Run) -> None:
     run("generate", "key")
     for arguments in (
@@ -203,7 +225,7 @@ def test_wrong_usage_is_exit_2(run: Run) -> None:
 def test_help() -> None:
     commands = (
         *("demo", "providers", "generate", "import", "list", "show", "export-public"),
-        *("csr", "sign", "decrypt", "delete"),
+        *("export-reference", "csr", "sign", "decrypt", "delete"),
     )
     program = [sys.executable, "-m", "parsec_keys"]
     whole = subprocess.run([*program, "--help"], capture_output=True, check=True)

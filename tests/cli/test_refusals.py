@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 import parsec_keys
 from parsec_keys.cli import main
 from parsec_keys.emulators import SoftHsm
+from parsec_keys.tls import _reference
 
 Run = Callable[..., tuple[int, bytes, str]]
 
@@ -135,6 +136,14 @@ def test_a_traditional_key_comes_from_stdin(run: Run) -> None:
     assert run("import", "x", "-", data=pem)[0] == 0
     exported = run("export-public", "x")[1]
     assert key.public_key() == serialization.load_pem_public_key(exported)
+
+
+def test_a_reference_of_an_exportable_key_has_no_secret(run: Run) -> None:
+    uri = run("generate", "key", "--usage", "sign_hash export")[1].decode().rstrip()
+
+    der = run("export-reference", "key", "--format", "der")[1]
+
+    assert _reference.parse(der) == (_reference.EC_OID, uri)
 
 
 def test_blake2_signs_with_ecdsa(run: Run) -> None:
