@@ -17,7 +17,10 @@ FLOORS = (
     ("errors", "_pyca", "_fork"),
     ("service",),
     ("engine", "client", "_wire", "_translate", "uri"),
-    ("_key", "_key_data", "rsa", "ec", "keystore", "stores", "tls", "emulators"),
+    (
+        *("_key", "_key_data", "rsa", "ec", "keystore", "stores", "tls", "emulators"),
+        "_startup",
+    ),
     ("", "cli", "__main__"),
 )
 """Bottom first. The package's own ``__init__`` is the empty name."""

@@ -1,6 +1,7 @@
 """The command line ``parsec-keys``: results on stdout, words on stderr.
 
-Exit 1 with one sentence for an ``Error``, 2 for wrong usage, 130 for Ctrl-C.
+Exit 1 with one sentence for an ``Error``, 2 for wrong usage, 130 for Ctrl-C. ``run``
+ends as the program that it runs, or with 126 or 127 where there is none to run.
 """
 
 from __future__ import annotations

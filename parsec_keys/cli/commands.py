@@ -14,6 +14,7 @@ from parsec_keys.cli.keys import (
     import_key,
 )
 from parsec_keys.cli.listing import list_keys, providers, show
+from parsec_keys.cli.running import run
 from parsec_keys.cli.serving import serve
 from parsec_keys.cli.using import csr, decrypt, sign
 
@@ -45,6 +46,7 @@ for command in (
     sign,
     decrypt,
     delete,
+    run,
     serve,
 ):
     commands.add_command(command)
