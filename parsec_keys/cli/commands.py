@@ -6,6 +6,7 @@ import click
 
 import parsec_keys
 from parsec_keys.cli.demo import demo
+from parsec_keys.cli.doctor import doctor
 from parsec_keys.cli.keys import (
     delete,
     export_public,
@@ -35,6 +36,7 @@ def commands(context: click.Context, store: str | None) -> None:
 
 for command in (
     demo,
+    doctor,
     providers,
     generate,
     import_key,

@@ -225,7 +225,7 @@ def test_wrong_usage_is_exit_2(run: Run) -> None:
 def test_help() -> None:
     commands = (
         *("demo", "providers", "generate", "import", "list", "show", "export-public"),
-        *("export-reference", "csr", "sign", "decrypt", "delete", "run"),
+        *("export-reference", "csr", "sign", "decrypt", "delete", "run", "doctor"),
     )
     program = [sys.executable, "-m", "parsec_keys"]
     whole = subprocess.run([*program, "--help"], capture_output=True, check=True)

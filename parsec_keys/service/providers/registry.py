@@ -68,6 +68,29 @@ def open_provider(config: ProviderConfig) -> Provider:
     return cast(Provider, getattr(module, row.class_name).open(config))
 
 
+def missing_libraries() -> dict[str, str]:
+    """The providers of this package, each with how to get what it lacks, or nothing."""
+    return {
+        row.module: "" if _is_there(row.library) else row.remedy
+        for row in _ROWS.values()
+    }
+
+
+def shipped_types() -> list[str]:
+    """The provider types that other packages add."""
+    found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    return sorted(each.name for each in found)
+
+
+def _is_there(library: str) -> bool:
+    try:
+        if library:
+            importlib.import_module(library)
+    except ImportError:  # It may be there, and its own C library not.
+        return False
+    return True
+
+
 def _shipped(provider_type: str) -> Callable[[OtherConfig], Provider]:
     found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=provider_type)
     for entry_point in found:

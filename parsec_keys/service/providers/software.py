@@ -56,6 +56,8 @@ from parsec_keys.service.providers import CreatedKey
 from parsec_keys.service.rsa_padding import pss_parameters
 
 _UUID: Final = "1c1139dc-ad7c-47dc-ad6b-db6fdb466552"
+FOLDER: Final = "software"
+"""Where the keys are, in the store's folder."""
 _RSA_BITS: Final = range(1024, 16384 + 1)
 _PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 _RsaScheme = tuple[padding.AsymmetricPadding, utils.Prehashed | utils.NoDigestInfo]
@@ -82,7 +84,7 @@ class SoftwareProvider:
             "parsec-keys",
             (0, 1, 0),
         )
-        self._directory = config.directory / "software"
+        self._directory = config.directory / FOLDER
         self._passphrase = config.passphrase
         self._keys: dict[bytes, _PrivateKey] = {}
         self._closed = False
