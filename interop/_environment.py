@@ -18,6 +18,7 @@ from interop._proof import FOLDER, Proof
 
 _ROOT: Final = FOLDER.parent
 _CACHE: Final = _ROOT / ".interop"
+_EXTRAS: Final = "tpm,pkcs11,cli"
 
 
 def environment(proof: Proof) -> Path:
@@ -31,7 +32,7 @@ def environment(proof: Proof) -> Path:
     stamp = folder / "stamp"
     if not stamp.exists():
         venv.create(folder, with_pip=True, clear=True)
-        packages = (*proof.dependencies, "-e", f"{_ROOT}[tpm,pkcs11]")
+        packages = (*proof.dependencies, "-e", f"{_ROOT}[{_EXTRAS}]")
         done = subprocess.run(
             [python, "-m", "pip", "install", "-q", *packages],
             stdout=subprocess.PIPE,
@@ -55,5 +56,5 @@ def remove_others(proofs: list[Proof]) -> None:
 
 def _folder(proof: Proof) -> Path:
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
-    wanted = repr((sys.version, proof.dependencies, project))
+    wanted = repr((sys.version, proof.dependencies, _EXTRAS, project))
     return _CACHE / hashlib.sha256(wanted.encode()).hexdigest()[:16]

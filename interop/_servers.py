@@ -7,8 +7,9 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -17,7 +18,6 @@ from interop._keys import Key
 from interop._tls import Files
 from parsec_keys.ec import EllipticCurvePrivateKey
 from parsec_keys.rsa import RSAPrivateKey
-from parsec_keys.stores import STORE_VARIABLE
 
 # PostgreSQL does not run as root.
 _POSTGRES_USER: Final = "postgres" if os.getuid() == 0 else None
@@ -76,11 +76,12 @@ def postgresql(files: Files) -> Iterator[int]:
             yield port
 
 
-def default_store(key: Key) -> dict[str, str]:
-    """An environment where the key's store is the default one, for another process."""
+def with_keys(key: Key) -> list[str]:
+    """The start of a command that runs a program with a key's store as its default."""
     assert isinstance(key, RSAPrivateKey | EllipticCurvePrivateKey)
     _, _, store = key.uri.partition("?store=")
-    return {**os.environ, STORE_VARIABLE: unquote(store)}
+    ours = [sys.executable, "-m", "parsec_keys", "--store", unquote(store)]
+    return [*ours, "run", "--"]
 
 
 @contextlib.contextmanager
@@ -88,11 +89,10 @@ def program(
     command: Sequence[str],
     until: str,
     user: str | None = None,
-    environment: Mapping[str, str] = os.environ,
 ) -> Iterator[None]:
     """A program that runs, from when it says a text on its standard error."""
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, user=user, env=environment, cwd="/"
+        command, stderr=subprocess.PIPE, text=True, user=user, cwd="/"
     ) as process:
         try:
             assert process.stderr is not None

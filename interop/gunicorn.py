@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["gunicorn"]
 # ///
-"""gunicorn serves mutual TLS from two workers; its configuration calls tls.enable()."""
+"""gunicorn, unmodified under parsec-keys run, serves mutual TLS from two workers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from interop._keys import Key, run
-from interop._servers import default_store, free_port, program
+from interop._servers import free_port, program, with_keys
 from interop._tls import reference_files, visit
 
 APPLICATION = """
@@ -20,9 +20,7 @@ def application(environment, start_response):
 """
 CONFIGURATION = """
 import ssl
-import parsec_keys.tls
 
-parsec_keys.tls.enable()
 bind = "127.0.0.1:{port}"
 workers = 2
 certfile = "{files.own_certificate}"
@@ -37,9 +35,9 @@ def prove(key: Key, tmp: Path) -> None:
     (tmp / "hello.py").write_text(APPLICATION)
     config = tmp / "gunicorn.conf.py"
     config.write_text(CONFIGURATION.format(port=port, files=files))
-    gunicorn = [sys.executable, "-m", "gunicorn", "-c", str(config)]
+    gunicorn = [*with_keys(key), sys.executable, "-m", "gunicorn", "-c", str(config)]
     command = [*gunicorn, "--chdir", str(tmp), "hello:application"]
-    with program(command, "Booting worker", environment=default_store(key)):
+    with program(command, "Booting worker"):
         assert visit(files, port) == "hello"
 
 

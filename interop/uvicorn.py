@@ -2,46 +2,42 @@
 # requires-python = ">=3.11"
 # dependencies = ["uvicorn"]
 # ///
-"""uvicorn serves mutual TLS with a key reference; its script calls tls.enable()."""
+"""uvicorn, unmodified under parsec-keys run, serves mutual TLS from two workers."""
 
 from __future__ import annotations
 
+import ssl
 import sys
 from pathlib import Path
 
 from interop._keys import Key, run
-from interop._servers import default_store, free_port, program
+from interop._servers import free_port, program, with_keys
 from interop._tls import reference_files, visit
 
-SCRIPT = """
-import ssl
-import parsec_keys.tls
-import uvicorn
-
+APPLICATION = """
 async def application(scope, receive, send):
     assert scope["type"] == "http"
-    await send({{"type": "http.response.start", "status": 200, "headers": []}})
-    await send({{"type": "http.response.body", "body": b"hello"}})
-
-parsec_keys.tls.enable()
-uvicorn.run(
-    application,
-    port={port},
-    lifespan="off",
-    ssl_certfile="{files.own_certificate}",
-    ssl_keyfile="{files.own_key}",
-    ssl_ca_certs="{files.peer_certificate}",
-    ssl_cert_reqs=ssl.CERT_REQUIRED,
-)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
 """
 
 
 def prove(key: Key, tmp: Path) -> None:
     files, port = reference_files(key, tmp), free_port()
-    script = tmp / "serve.py"
-    script.write_text(SCRIPT.format(port=port, files=files))
-    command = [sys.executable, str(script)]
-    with program(command, "running on", environment=default_store(key)):
+    (tmp / "hello.py").write_text(APPLICATION)
+    options = {
+        "--app-dir": tmp,
+        "--port": port,
+        "--workers": 2,
+        "--lifespan": "off",
+        "--ssl-certfile": files.own_certificate,
+        "--ssl-keyfile": files.own_key,
+        "--ssl-ca-certs": files.peer_certificate,
+        "--ssl-cert-reqs": int(ssl.CERT_REQUIRED),
+    }
+    words = [str(word) for option in options.items() for word in option]
+    uvicorn = [sys.executable, "-m", "uvicorn", *words, "hello:application"]
+    with program([*with_keys(key), *uvicorn], "Started server process"):
         assert visit(files, port) == "hello"
 
 
