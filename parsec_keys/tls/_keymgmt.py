@@ -2,6 +2,8 @@
 
 No key is made, changed or imported here, and the private half is never exported: were
 it, libcrypto would take the public half for the whole and sign with it elsewhere.
+Nor are two keys compared: libcrypto would first try to import the other one, and leave
+an error behind. So it exports the public half and compares where both are.
 """
 
 from __future__ import annotations
@@ -72,10 +74,6 @@ def table(
     def has(slot: int, selection: int) -> int:
         return 1
 
-    @core.callback(INT, POINTER, POINTER, INT)
-    def match(one: int, other: int, selection: int) -> int:
-        return int(keys[one].public == keys[other].public)
-
     @core.callback(INT, POINTER, INT, POINTER, POINTER)
     def export(slot: int, selection: int, callback: int, argument: int) -> int:
         if selection & SELECT_PRIVATE_KEY:
@@ -95,7 +93,6 @@ def table(
             KeymgmtFunction.GETTABLE_PARAMS: gettable_params,
             KeymgmtFunction.QUERY_OPERATION_NAME: query_operation_name,
             KeymgmtFunction.HAS: has,
-            KeymgmtFunction.MATCH: match,
             KeymgmtFunction.EXPORT: export,
             KeymgmtFunction.EXPORT_TYPES: export_types,
         }

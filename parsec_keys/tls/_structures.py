@@ -86,7 +86,6 @@ class KeymgmtFunction(enum.IntEnum):
     GETTABLE_PARAMS = 12
     QUERY_OPERATION_NAME = 20
     HAS = 21
-    MATCH = 23
     EXPORT = 42
     EXPORT_TYPES = 43
 
