@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+import parsec_keys
+from parsec_keys.emulators import Swtpm
+from tests.tls import handshakes
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TLS_PAGE = ROOT / "docs" / "tls.md"
+PAGES = [ROOT / "README.md", *sorted({*(ROOT / "docs").glob("*.md")} - {TLS_PAGE})]
 _BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_HERE = ("pip ", "./dev ", "sudo ", "apt")
 """Set-up that ``.ci/run`` and the fresh-machine check run, not this test."""
@@ -22,9 +32,19 @@ def examples(page: Path, language: str) -> list[str]:
     return [code for kind, code in _BLOCK.findall(page.read_text()) if kind == language]
 
 
+def certificate_and_reference(key: handshakes.Key, folder: Path) -> None:
+    """What the reader has, under the names in the README."""
+    made = handshakes.files(key, folder)
+    (made / "cert.pem").rename(folder / "device.pem")
+    (made / "key.pem").rename(folder / "device.key")
+
+
 @pytest.fixture
 def surroundings(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "message.txt").write_text("a message")
+    url = f"software:{tmp_path}/data/parsec-keys/software"
+    with parsec_keys.open_store(url) as store:
+        certificate_and_reference(store.generate_ec("hidden", ec.SECP256R1()), tmp_path)
     binaries = Path(sys.executable).parent
     environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")}
     environment["PATH"] = f"{binaries}{os.pathsep}{environment['PATH']}"
@@ -37,15 +57,8 @@ def test_python_examples_run(
     page: Path, tmp_path: Path, surroundings: dict[str, str]
 ) -> None:
     for code in examples(page, "python"):
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", code],
-            cwd=tmp_path,
-            env=surroundings,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        command = [sys.executable, "-W", "error", "-c", code]
+        succeeds(command, tmp_path, surroundings)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -56,15 +69,83 @@ def test_shell_examples_run(
         for line in code.splitlines():
             if not line.strip() or line.startswith(_NOT_HERE):
                 continue
-            done = subprocess.run(
-                shlex.split(line, comments=True),
-                cwd=tmp_path,
-                env=surroundings,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == 0, f"{line}: {done.stderr}"
+            succeeds(shlex.split(line, comments=True), tmp_path, surroundings)
+
+
+def test_the_tls_page_works_from_top_to_bottom(
+    tmp_path: Path, surroundings: dict[str, str], swtpm: Swtpm
+) -> None:
+    """With an emulator for its TPM, and free ports for those of its servers."""
+    text = TLS_PAGE.read_text()
+    for port in {*re.findall(r"\b8\d{3}\b", text)}:
+        text = text.replace(port, str(free_port()))
+    text = text.replace("tpm:device:/dev/tpmrm0", f"tpm:{swtpm.tcti}?store={tmp_path}")
+    with contextlib.ExitStack() as servers:
+        for kind, code in _BLOCK.findall(text):
+            if kind == "python":
+                # Twisted itself calls what pyOpenSSL and Twisted have deprecated.
+                filters = ["-W", "error"]
+                filters += ["-W", "ignore::DeprecationWarning"] * ("twisted" in code)
+                command = [sys.executable, *filters, "-c", code]
+                succeeds(command, tmp_path, surroundings)
+                continue
+            for line in code.splitlines():
+                command = shlex.split(line)
+                if command[0] == "export":
+                    name, _, surroundings[name] = command[1].partition("=")
+                elif command[-1] == "&":
+                    started = serving(command[:-1], tmp_path, surroundings)
+                    servers.enter_context(started)
+                else:
+                    succeeds(command, tmp_path, surroundings)
+
+
+def succeeds(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
+
+
+@contextlib.contextmanager
+def serving(
+    command: list[str], folder: Path, environment: dict[str, str]
+) -> Iterator[None]:
+    """A server that runs, from when the port in its command is answered at."""
+    (port,) = re.findall(r"\b\d{5}\b", shlex.join(command))
+    log = folder / f"{port}.log"
+    with (
+        log.open("w") as said,
+        subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=said, stderr=said
+        ) as process,
+    ):
+        try:
+            deadline = time.monotonic() + 30
+            while not answers(int(port)):
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.02)
+            yield
+        finally:
+            process.terminate()
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
 def test_readme_has_examples_to_run() -> None:
