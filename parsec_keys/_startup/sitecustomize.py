@@ -23,14 +23,19 @@ _LIBCRYPTO_IN = (
     "psycopg.pq",
     "psycopg2._psycopg",
 )
+_PACKAGE = "parsec_keys"
 _enabling = _thread.allocate_lock()
+_loading: list[object] = []
+"""What is being loaded now, of these modules and our own, in any thread."""
+_brought: list[str] = []
+"""Modules that brought a libcrypto."""
 
 
 class _Finder:
-    """Finds these modules as the other finders do."""
+    """Finds these modules, and our own, as the other finders do."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in _LIBCRYPTO_IN:
+        if name not in _LIBCRYPTO_IN and name.partition(".")[0] != _PACKAGE:
             return None
         for finder in sys.meta_path:
             if finder is not self and hasattr(finder, "find_spec"):
@@ -43,7 +48,10 @@ class _Finder:
 
 
 class _Loader:
-    """Loads a module as its own loader does, and enables TLS afterwards."""
+    """Loads a module as its own loader does, and enables TLS if it is time to.
+
+    A program may import our own modules, which import these: not before ours are whole.
+    """
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
@@ -54,8 +62,15 @@ class _Loader:
     def exec_module(self, module: Any) -> None:
         # Whoever asks a module for its loader gets its own.
         module.__spec__.loader = module.__loader__ = self._loader
-        self._loader.exec_module(module)
-        _enable()
+        _loading.append(self)
+        try:
+            self._loader.exec_module(module)
+        finally:
+            _loading.remove(self)
+        if module.__name__ in _LIBCRYPTO_IN:
+            _brought.append(module.__name__)
+        if _brought and not _loading:
+            _enable()
 
 
 def _enable() -> None:
@@ -64,11 +79,12 @@ def _enable() -> None:
     if not _enabling.acquire(False):
         return
     try:
-        from parsec_keys import tls
+        from parsec_keys.tls import enable
 
-        tls.enable()
+        enable()
+        _brought.clear()
     except Exception as e:
-        if getattr(e, "name", None) != "parsec_keys":
+        if getattr(e, "name", None) != _PACKAGE:
             import logging
 
             logging.getLogger("parsec_keys.tls").error(

@@ -123,15 +123,18 @@ def _python_of(path: str, arguments: Iterable[str]) -> list[str] | None:
     """
     if _PYTHON.fullmatch(Path(path).name):
         return [path, *arguments]
-    with open(path, "rb") as file:
-        lines = file.read(4096).decode(errors="replace").splitlines()
+    try:
+        with open(path, "rb") as file:
+            lines = file.read(4096).decode(errors="replace").splitlines()
+    except OSError:  # One may run it, and not read it.
+        return None
     if not lines or not lines[0].startswith("#!"):
         return None
     interpreter = lines[0][2:].split()
     if interpreter and Path(interpreter[0]).name == "env":
         del interpreter[0]
         interpreter = [each for each in interpreter if each not in ("-S", "--")]
-        interpreter[:1] = filter(None, [shutil.which(interpreter[0])])
+        interpreter[:1] = filter(None, map(shutil.which, interpreter[:1]))
     elif len(lines) > 1 and lines[1].startswith("'''exec' "):
         interpreter = shlex.split(lines[1])[1:-2]  # pip's, where the path is long.
     name = Path(interpreter[0]).name if interpreter else ""

@@ -164,6 +164,26 @@ def test_pyopenssl_alone(keyed: tuple[Path, str]) -> None:
     assert (done.stderr, done.returncode) == ("", 0)
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        "parsec_keys.tls",
+        "parsec_keys.errors",
+        "parsec_keys.stores",
+        "parsec_keys._fork, cryptography.x509",
+    ],
+)
+def test_a_program_that_imports_this_package_too(
+    keyed: tuple[Path, str], first: str
+) -> None:
+    """Our modules import ``ssl`` and ``cryptography`` while they are not whole."""
+    code = f"import {first}; import program; program.shake()"
+
+    done = parsec_keys_run(*keyed, sys.executable, "-c", code)
+
+    assert (done.stdout, done.stderr) == ("shaken\n", "")
+
+
 def test_a_program_without_tls_imports_nothing(keyed: tuple[Path, str]) -> None:
     code = (
         "import sys; print({'ssl', 'ctypes', 'typing', 'parsec_keys'} & {*sys.modules})"
