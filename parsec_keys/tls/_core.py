@@ -26,7 +26,8 @@ SIZE: Final = ctypes.c_size_t
 STRING: Final = ctypes.c_char_p
 
 _REASONS: Final = 32
-_LONGEST: Final = 255
+_LONGEST: Final = 1023
+"""Room for a sentence with the URL of a store in it, and what to do."""
 _NO_ARGUMENTS: Final = ctypes.create_string_buffer(64)
 """What stands for an empty ``va_list``."""
 

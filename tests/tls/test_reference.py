@@ -217,6 +217,18 @@ def test_a_key_that_nobody_loaded_is_refused(elsewhere: Elsewhere, kind: str) ->
     assert "has not loaded itself" in refusal(elsewhere.keys[kind])
 
 
+@pytest.mark.parametrize("length", [300, 1200, 1201])
+def test_a_long_refusal_is_shown(tmp_path: Path, length: int) -> None:
+    """To the end, or to the end of a character."""
+    folder = "a" * (length % 2) + "ä" * (length // 2)
+
+    shown = refusal(f"parsec:key?store={quote(f'software:{tmp_path}/{folder}')}")
+
+    assert 150 * "ä" in shown
+    if length == 300:
+        assert f"make it the default in ${STORE_VARIABLE}" in shown
+
+
 def test_the_default_store_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
