@@ -112,7 +112,10 @@ def _libraries() -> Iterator[Finding]:
 def _devices() -> Iterator[Finding]:
     for path in _DEVICES:
         if not path.exists():
-            found = "this machine shows no TPM: switch it on in the firmware's set-up"
+            found = (
+                "there is no TPM here: switch it on in the firmware's set-up, or give "
+                "the container its device"
+            )
             yield Finding("TPM", str(path), ABSENT, found)
         elif os.access(path, os.R_OK | os.W_OK):
             yield Finding(

@@ -35,7 +35,9 @@ def rows(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
         for row in shown:
             click.echo("\t".join(row))
         return
-    table = Table(*titles)
+    table = Table()
+    for title in titles:
+        table.add_column(title, overflow="fold")  # A path is there to be copied.
     for row in shown:
         table.add_row(*map(escape, row))
     Console().print(table)

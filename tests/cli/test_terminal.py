@@ -92,6 +92,16 @@ def test_a_list_is_a_table(terminal: Terminal) -> None:
     assert "│ [bold]" in shown
 
 
+def test_a_table_cuts_nothing_off(terminal: Terminal) -> None:
+    name = "long" * 60
+    assert terminal.run("generate", name)[0] == 0
+
+    status, shown = terminal.run("list")
+
+    assert status == 0
+    assert "…" not in shown
+
+
 def test_a_new_key_is_waited_for(terminal: Terminal) -> None:
     status, shown = terminal.run("generate", "[/x]")
 
