@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from cryptography import exceptions
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from parsec_keys.psa.status import Status
@@ -42,6 +43,10 @@ class NotSupported(Error, UnsupportedAlgorithm, status=Status.PSA_ERROR_NOT_SUPP
     """This provider or this key cannot do it."""
 
 
+class DeprecatedPrimitive(NotSupported, status=Status.DEPRECATED_PRIMITIVE):
+    """The service makes no keys for algorithms that are no longer safe."""
+
+
 class InvalidArgument(Error, ValueError, status=Status.PSA_ERROR_INVALID_ARGUMENT):
     """A wrong value, where pyca also says ``ValueError``."""
 
@@ -51,6 +56,12 @@ class DecryptionFailed(InvalidArgument, status=Status.PSA_ERROR_INVALID_PADDING)
 
     def __init__(self, message: str = "Decryption failed") -> None:
         super().__init__(message)
+
+
+class InvalidSignature(
+    Error, exceptions.InvalidSignature, status=Status.PSA_ERROR_INVALID_SIGNATURE
+):
+    """The signature, MAC or tag is not the key's, or the hash not the input's."""
 
 
 class NotPermitted(Error, status=Status.PSA_ERROR_NOT_PERMITTED):

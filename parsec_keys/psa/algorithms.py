@@ -172,6 +172,7 @@ class AnyAlgorithm(enum.Enum):
 
 ANY_ALGORITHM: Final = AnyAlgorithm.ANY
 ECDH: Final = KeyAgreement.ECDH
+FFDH: Final = KeyAgreement.FFDH
 RSA_PKCS1V15_SIGN_RAW: Final = RsaPkcs1v15SignRaw()
 RSA_PKCS1V15_CRYPT: Final = RsaPkcs1v15Crypt()
 ECDSA_ANY: Final = EcdsaAny()

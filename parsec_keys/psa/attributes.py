@@ -31,6 +31,9 @@ class DhFamily(enum.Enum):
 
     RFC7919 = "rfc7919"
 
+    def __str__(self) -> str:
+        return self.value
+
 
 class UnstructuredKeyType(enum.Enum):
     """The key types that are a plain string of octets."""
@@ -43,6 +46,9 @@ class UnstructuredKeyType(enum.Enum):
     CAMELLIA = "Camellia"
     ARC4 = "ARC4"
     CHACHA20 = "ChaCha20"
+
+    def __str__(self) -> str:
+        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +93,18 @@ class DhKeyPair:
 
     group_family: DhFamily
 
+    def __str__(self) -> str:
+        return f"Diffie-Hellman key pair ({self.group_family})"
+
 
 @dataclass(frozen=True, slots=True)
 class DhPublicKey:
     """A finite-field Diffie-Hellman public key alone."""
 
     group_family: DhFamily
+
+    def __str__(self) -> str:
+        return f"Diffie-Hellman public key ({self.group_family})"
 
 
 KeyType: TypeAlias = (

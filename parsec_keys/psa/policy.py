@@ -1,14 +1,15 @@
 """Key policy: may this key do this operation (PSA Crypto API 1.1, section 9.5).
 
 Four questions in Parsec's order: usage flag, permitted algorithm, fit of algorithm and
-key type, length of the digest. It answers with a refusal or with ``None``; the
+key type, sanity of the arguments. It answers with a refusal or with ``None``; the
 dispatcher, which asks once for every operation, raises.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from parsec_keys.psa.algorithms import (
     ANY_ALGORITHM,
@@ -28,16 +29,20 @@ from parsec_keys.psa.algorithms import (
     RsaPss,
 )
 from parsec_keys.psa.attributes import (
+    DhKeyPair,
+    DhPublicKey,
+    EccFamily,
     EccKeyPair,
     EccPublicKey,
     KeyAttributes,
     KeyType,
     RsaKeyPair,
     RsaPublicKey,
+    UnstructuredKeyType,
     UsageFlags,
 )
 from parsec_keys.psa.opcodes import Opcode
-from parsec_keys.psa.operations import Operation, PsaSignHash, PsaVerifyHash
+from parsec_keys.psa.operations import Operation
 from parsec_keys.psa.status import Status
 
 USAGE: Final[dict[Opcode, UsageFlags]] = {
@@ -51,6 +56,8 @@ USAGE: Final[dict[Opcode, UsageFlags]] = {
     Opcode.PSA_AEAD_DECRYPT: UsageFlags.DECRYPT,
     Opcode.PSA_CIPHER_ENCRYPT: UsageFlags.ENCRYPT,
     Opcode.PSA_CIPHER_DECRYPT: UsageFlags.DECRYPT,
+    Opcode.PSA_MAC_COMPUTE: UsageFlags.SIGN_MESSAGE,
+    Opcode.PSA_MAC_VERIFY: UsageFlags.VERIFY_MESSAGE,
     Opcode.PSA_RAW_KEY_AGREEMENT: UsageFlags.DERIVE,
     Opcode.PSA_EXPORT_KEY: UsageFlags.EXPORT,
 }
@@ -58,6 +65,7 @@ USAGE: Final[dict[Opcode, UsageFlags]] = {
 
 _RSA_KEYS: Final = (RsaKeyPair, RsaPublicKey)
 _ECC_KEYS: Final = (EccKeyPair, EccPublicKey)
+PUBLIC_KEYS: Final = (RsaPublicKey, EccPublicKey, DhPublicKey)
 KEY_TYPES: Final[dict[type, tuple[type, ...]]] = {
     RsaPkcs1v15Sign: _RSA_KEYS,
     RsaPkcs1v15SignRaw: _RSA_KEYS,
@@ -67,9 +75,12 @@ KEY_TYPES: Final[dict[type, tuple[type, ...]]] = {
     Ecdsa: _ECC_KEYS,
     DeterministicEcdsa: _ECC_KEYS,
     EcdsaAny: _ECC_KEYS,
-    KeyAgreement: _ECC_KEYS,
 }
-"""The key types of each asymmetric algorithm."""
+"""The key types of each asymmetric algorithm but key agreement."""
+_AGREEMENT_KEYS: Final[dict[KeyAgreement, tuple[type, ...]]] = {
+    KeyAgreement.ECDH: _ECC_KEYS,
+    KeyAgreement.FFDH: (DhKeyPair, DhPublicKey),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,8 @@ def refusal(attributes: KeyAttributes, operation: Operation[object]) -> Refusal 
     usage = USAGE.get(operation.opcode)
     if usage is None:
         return None
+    if usage is UsageFlags.EXPORT and isinstance(attributes.type, PUBLIC_KEYS):
+        return None  # What is public may always leave (PSA 9.5.1).
     # As plain numbers: the flags' own operators are far slower.
     if not int(policy.usage) & int(usage):
         return Refusal(
@@ -109,8 +122,14 @@ def refusal(attributes: KeyAttributes, operation: Operation[object]) -> Refusal 
             Status.PSA_ERROR_NOT_PERMITTED,
             f"is of type {attributes.type}, which has no {algorithm}",
         )
-    if isinstance(operation, (PsaSignHash, PsaVerifyHash)):
-        return _digest_refusal(operation)
+    if getattr(algorithm, "hash", None) is ANY_HASH:
+        return Refusal(
+            Status.PSA_ERROR_NOT_PERMITTED, "needs a hash that the request names"
+        )
+    for check in _ARGUMENTS.get(operation.opcode, ()):
+        reason = check(attributes, operation)
+        if reason is not None:
+            return Refusal(Status.PSA_ERROR_INVALID_ARGUMENT, reason)
     return None
 
 
@@ -144,6 +163,15 @@ def explicit(algorithm: RsaOaep) -> RsaOaep:
 
 def fits(key_type: KeyType, algorithm: Algorithm | AnyAlgorithm | None) -> bool:
     """Whether keys of this type have this algorithm at all."""
+    if isinstance(key_type, UnstructuredKeyType):
+        # Only whoever has such keys needs the words for them.
+        from parsec_keys.psa import symmetric
+
+        return symmetric.fits(key_type, algorithm)
+    if isinstance(algorithm, KeyAgreement):
+        return isinstance(key_type, _AGREEMENT_KEYS[algorithm])
+    if getattr(key_type, "curve_family", None) is EccFamily.MONTGOMERY:
+        return False  # These curves agree on keys and do nothing else.
     return isinstance(key_type, KEY_TYPES.get(type(algorithm), ()))
 
 
@@ -161,20 +189,74 @@ def _as_psa(permitted: RsaPss, asked: RsaPss) -> bool:
     return (asked.mgf_hash or asked.hash) is mgf and asked_salt == salt
 
 
-def _digest_refusal(operation: PsaSignHash | PsaVerifyHash) -> Refusal | None:
+def _verb(usage: UsageFlags) -> str:
+    return (usage.name or "").lower()
+
+
+_Check = Callable[[KeyAttributes, Any], str | None]
+"""What is wrong with an operation's arguments: the second half of a sentence."""
+
+
+def _private(attributes: KeyAttributes, operation: Any) -> str | None:
+    if isinstance(attributes.type, PUBLIC_KEYS):
+        return "is a public key, and this needs the private one"
+    return None
+
+
+def _digest(attributes: KeyAttributes, operation: Any) -> str | None:
     hash_ = getattr(operation.alg, "hash", None)
-    if hash_ is ANY_HASH:
-        return Refusal(
-            Status.PSA_ERROR_NOT_PERMITTED, "needs a hash that the request names"
-        )
     if isinstance(hash_, Hash) and len(operation.hash) != hash_.size:
-        return Refusal(
-            Status.PSA_ERROR_INVALID_ARGUMENT,
+        return (
             f"was given {len(operation.hash)} bytes as a digest of {hash_}, "
-            f"which has {hash_.size}",
+            f"which has {hash_.size}"
         )
     return None
 
 
-def _verb(usage: UsageFlags) -> str:
-    return (usage.name or "").lower()
+def _message(attributes: KeyAttributes, operation: Any) -> str | None:
+    if isinstance(getattr(operation.alg, "hash", None), Hash):
+        return None
+    return f"cannot hash a message for {operation.alg}, which names no hash"
+
+
+def _label(attributes: KeyAttributes, operation: Any) -> str | None:
+    if operation.salt and not isinstance(operation.alg, RsaOaep):
+        return f"was given a label, which {operation.alg} has not"
+    return None
+
+
+def _modulus(attributes: KeyAttributes, operation: Any) -> str | None:
+    length = (attributes.bits + 7) // 8
+    if len(operation.ciphertext) != length:
+        return (
+            f"decrypts {length} bytes at once, and was given "
+            f"{len(operation.ciphertext)}"
+        )
+    return None
+
+
+def _not_empty(argument: str) -> _Check:
+    def check(attributes: KeyAttributes, operation: Any) -> str | None:
+        return None if getattr(operation, argument) else f"was given no {argument}"
+
+    return check
+
+
+_ARGUMENTS: Final[dict[Opcode, tuple[_Check, ...]]] = {
+    Opcode.PSA_SIGN_HASH: (_private, _digest),
+    Opcode.PSA_VERIFY_HASH: (_digest,),
+    Opcode.PSA_SIGN_MESSAGE: (_private, _message),
+    Opcode.PSA_VERIFY_MESSAGE: (_message,),
+    Opcode.PSA_ASYMMETRIC_ENCRYPT: (_not_empty("plaintext"), _label),
+    Opcode.PSA_ASYMMETRIC_DECRYPT: (_private, _modulus, _label),
+    Opcode.PSA_RAW_KEY_AGREEMENT: (_private,),
+    Opcode.PSA_AEAD_ENCRYPT: (_not_empty("plaintext"), _not_empty("nonce")),
+    Opcode.PSA_AEAD_DECRYPT: (_not_empty("ciphertext"), _not_empty("nonce")),
+    Opcode.PSA_CIPHER_ENCRYPT: (_not_empty("plaintext"),),
+    Opcode.PSA_CIPHER_DECRYPT: (_not_empty("ciphertext"),),
+}
+"""The checks of each operation's arguments, in Parsec's order."""
+PRIVATE_OPCODES: Final = frozenset(
+    opcode for opcode, checks in _ARGUMENTS.items() if _private in checks
+)
+"""What a public key cannot do."""

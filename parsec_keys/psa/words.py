@@ -14,6 +14,7 @@ from parsec_keys.psa.algorithms import (
     ANY_HASH,
     ECDH,
     ECDSA_ANY,
+    FFDH,
     RSA_PKCS1V15_CRYPT,
     RSA_PKCS1V15_SIGN_RAW,
     DeterministicEcdsa,
@@ -26,12 +27,16 @@ from parsec_keys.psa.algorithms import (
     SignHashAlgorithm,
 )
 from parsec_keys.psa.attributes import (
+    DhFamily,
+    DhKeyPair,
+    DhPublicKey,
     EccFamily,
     EccKeyPair,
     EccPublicKey,
     KeyType,
     RsaKeyPair,
     RsaPublicKey,
+    UnstructuredKeyType,
     UsageFlags,
 )
 
@@ -45,6 +50,7 @@ _CONSTANTS: Final[dict[str, PermittedAlgorithm]] = {
     "RSA_PKCS1V15_CRYPT": RSA_PKCS1V15_CRYPT,
     "ECDSA_ANY": ECDSA_ANY,
     "ECDH": ECDH,
+    "FFDH": FFDH,
 }
 _OF_A_HASH: Final[
     dict[str, type[RsaPkcs1v15Sign] | type[Ecdsa] | type[DeterministicEcdsa]]
@@ -53,9 +59,12 @@ _OF_A_HASH: Final[
     "ECDSA": Ecdsa,
     "DETERMINISTIC_ECDSA": DeterministicEcdsa,
 }
-_RSA_TYPES: Final[dict[str, KeyType]] = {
+_PLAIN_TYPES: Final[dict[str, KeyType]] = {
     "RSA_KEY_PAIR": RsaKeyPair(),
     "RSA_PUBLIC_KEY": RsaPublicKey(),
+    "DH_KEY_PAIR(RFC7919)": DhKeyPair(DhFamily.RFC7919),
+    "DH_PUBLIC_KEY(RFC7919)": DhPublicKey(DhFamily.RFC7919),
+    **{each.name: each for each in UnstructuredKeyType},
 }
 _ECC_TYPES: Final[dict[str, type[EccKeyPair] | type[EccPublicKey]]] = {
     "ECC_KEY_PAIR": EccKeyPair,
@@ -64,7 +73,7 @@ _ECC_TYPES: Final[dict[str, type[EccKeyPair] | type[EccPublicKey]]] = {
 
 
 def algorithm_to_words(algorithm: PermittedAlgorithm) -> str:
-    """An asymmetric algorithm, as PSA names it without ``PSA_ALG_``."""
+    """An algorithm, as PSA names it without ``PSA_ALG_``."""
     for name, constant in _CONSTANTS.items():
         if algorithm is constant or algorithm == constant:
             return name
@@ -79,7 +88,12 @@ def algorithm_to_words(algorithm: PermittedAlgorithm) -> str:
     if isinstance(algorithm, RsaOaep):
         settings = [f"mgf={algorithm.mgf_hash.name}"] if algorithm.mgf_hash else []
         return f"RSA_OAEP({', '.join([algorithm.hash.name, *settings])})"
-    raise ValueError(f"{algorithm} has no words here")
+    if isinstance(algorithm, Hash):
+        return algorithm.name
+    # Only whoever has symmetric keys needs the words for them.
+    from parsec_keys.psa import symmetric_words
+
+    return symmetric_words.to_words(algorithm)
 
 
 def algorithm_from_words(words: str) -> PermittedAlgorithm:
@@ -106,6 +120,13 @@ def algorithm_from_words(words: str) -> PermittedAlgorithm:
         if name == "RSA_OAEP" and settings.keys() <= {"mgf"}:
             mgf = _hash(settings["mgf"]) if "mgf" in settings else None
             return RsaOaep(_hash(plain[0]), mgf)
+    if name in Hash.__members__ and not arguments:
+        return Hash[name]
+    from parsec_keys.psa import symmetric_words
+
+    found = symmetric_words.from_words(words)
+    if found is not None:
+        return found
     raise ValueError(
         f"'{words}' is no algorithm: write one as ECDSA(SHA_256), "
         "RSA_PKCS1V15_SIGN(ANY_HASH), RSA_PSS(SHA_256, mgf=SHA_1, salt=20), "
@@ -115,7 +136,7 @@ def algorithm_from_words(words: str) -> PermittedAlgorithm:
 
 def key_type_to_words(key_type: KeyType) -> str:
     """A key type, as PSA names it without ``PSA_KEY_TYPE_``."""
-    for name, constant in _RSA_TYPES.items():
+    for name, constant in _PLAIN_TYPES.items():
         if key_type == constant:
             return name
     for name, class_ in _ECC_TYPES.items():
@@ -130,9 +151,9 @@ def key_type_from_words(words: str) -> KeyType:
     Raises:
         ValueError: there is none of this name.
     """
+    if words in _PLAIN_TYPES:
+        return _PLAIN_TYPES[words]
     name, arguments = _parts(words)
-    if name in _RSA_TYPES and not arguments:
-        return _RSA_TYPES[name]
     if name in _ECC_TYPES and len(arguments) == 1:
         families = {family.name: family for family in EccFamily}
         return _ECC_TYPES[name](_member(families, arguments[0], "curve family"))

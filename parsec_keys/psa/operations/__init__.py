@@ -39,7 +39,7 @@ class KeyOperation(Operation[R]):
 
     __slots__ = ()
     key_name: str
-    fingerprint: bytes | None
+    fingerprint: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,10 @@ class PsaImportKey(Operation[None]):
     """Put an existing key into the provider.
 
     ``data`` is PKCS#1 ``RSAPrivateKey`` DER, or a curve's private scalar, big endian,
-    as long as the curve's order (PSA Crypto API 1.1, section 9.3).
+    as long as the curve's order (PSA Crypto API 1.1, section 9.3); RFC 7748 has the
+    octets of a Montgomery curve. A public key is in the format of
+    ``PsaExportPublicKey``, and every other key is its octets. Zero ``bits`` ask for the
+    size that the data has.
     """
 
     opcode = Opcode.PSA_IMPORT_KEY
@@ -80,7 +83,10 @@ class PsaDestroyKey(KeyOperation[None]):
 
 @dataclass(frozen=True, slots=True)
 class PsaExportPublicKey(KeyOperation[bytes]):
-    """Answer PKCS#1 ``RSAPublicKey`` DER, or the uncompressed point ``04 X Y``."""
+    """Answer PKCS#1 ``RSAPublicKey`` DER, or the uncompressed point ``04 X Y``.
+
+    A Montgomery curve's is its octets (RFC 7748).
+    """
 
     opcode = Opcode.PSA_EXPORT_PUBLIC_KEY
     key_name: str
