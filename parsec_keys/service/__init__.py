@@ -40,7 +40,9 @@ class Service:
             providers = _open_providers(config, opened)
             key_info = _open_key_info(config, next(iter(providers.values())))
             opened.callback(key_info.close)
-            self._dispatcher = Dispatcher(providers, key_info)
+            self._dispatcher = Dispatcher(
+                providers, key_info, allow_deprecated=config.allow_deprecated
+            )
             self._dispatcher.recover()
             self._resources = opened.pop_all()
         self._application = own_identity()

@@ -6,11 +6,17 @@ a provider can do is derived from the capabilities that it implements.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, cast
 
-from parsec_keys.errors import Error, InvalidArgument, KeyNotFound, NotSupported
-from parsec_keys.psa.attributes import EccKeyPair, RsaKeyPair
+from parsec_keys.errors import (
+    Error,
+    InvalidArgument,
+    KeyNotFound,
+    NotSupported,
+    ServiceUnavailable,
+)
 from parsec_keys.psa.opcodes import Opcode
 from parsec_keys.psa.operations import (
     GetKeyAttributes,
@@ -20,82 +26,49 @@ from parsec_keys.psa.operations import (
     ListProviders,
     Operation,
     ProviderInfo,
-    PsaAsymmetricDecrypt,
     PsaDestroyKey,
-    PsaExportKey,
-    PsaExportPublicKey,
     PsaGenerateKey,
-    PsaGenerateRandom,
     PsaImportKey,
-    PsaRawKeyAgreement,
-    PsaSignHash,
 )
-from parsec_keys.psa.operations.service import CanDoCrypto, CheckType, ListOpcodes
+from parsec_keys.psa.operations.service import (
+    CanDoCrypto,
+    DeleteClient,
+    ListClients,
+    ListOpcodes,
+)
 from parsec_keys.psa.policy import refusal
 from parsec_keys.service.authenticators import ApplicationIdentity
 from parsec_keys.service.key_info import KeyInfoManager, KeyRecord
+from parsec_keys.service.key_operations import Implemented, KeyHandler
 from parsec_keys.service.lifecycle import KeyLifecycle
-from parsec_keys.service.providers import (
-    Decrypter,
-    KeyAgreer,
-    KeyExporter,
-    Provider,
-    RandomGenerator,
-    Signer,
-)
+from parsec_keys.service.providers import Provider
 
+logger = logging.getLogger(__name__)
 R = TypeVar("R")
-_KeyHandler = Callable[[Any, KeyRecord, Any], object]
-
-KEY_HANDLERS: Final[dict[type[KeyOperation[Any]], tuple[type, _KeyHandler]]] = {
-    PsaSignHash: (
-        Signer,
-        lambda provider, key, asked: provider.sign_hash(key, asked.alg, asked.hash),
-    ),
-    PsaAsymmetricDecrypt: (
-        Decrypter,
-        lambda provider, key, asked: provider.asymmetric_decrypt(
-            key, asked.alg, asked.ciphertext, asked.salt
-        ),
-    ),
-    PsaRawKeyAgreement: (
-        KeyAgreer,
-        lambda provider, key, asked: provider.raw_key_agreement(
-            key, asked.alg, asked.peer_key
-        ),
-    ),
-    PsaExportKey: (KeyExporter, lambda provider, key, asked: provider.export_key(key)),
-}
-"""The operations on a key: the capability each needs, and the call."""
-
-_ALWAYS: Final = frozenset(
+_OF_EVERY_PROVIDER: Final = frozenset(
     {
-        Opcode.PSA_GENERATE_KEY,
-        Opcode.PSA_IMPORT_KEY,
-        Opcode.PSA_DESTROY_KEY,
-        Opcode.PSA_EXPORT_PUBLIC_KEY,
-        Opcode.CAN_DO_CRYPTO,
+        *(Opcode.PSA_GENERATE_KEY, Opcode.PSA_IMPORT_KEY),
+        *(Opcode.PSA_DESTROY_KEY, Opcode.CAN_DO_CRYPTO),
     }
 )
-"""What every provider does."""
+"""What the dispatcher itself does on any provider."""
 
 
 class Dispatcher:
     """Performs the operations of any application on a set of providers."""
 
     def __init__(
-        self, providers: Mapping[str, Provider], key_info: KeyInfoManager
+        self,
+        providers: Mapping[str, Provider],
+        key_info: KeyInfoManager,
+        *,
+        allow_deprecated: bool = True,
     ) -> None:
         self._providers = providers
+        self._implemented = Implemented(providers)
         self._key_info = key_info
-        self._lifecycle = KeyLifecycle(key_info)
+        self._lifecycle = KeyLifecycle(key_info, allow_deprecated)
         self._records: dict[tuple[ApplicationIdentity, str], KeyRecord] = {}
-        self._handlers = {
-            (name, operation): (provider, call)
-            for name, provider in providers.items()
-            for operation, (capability, call) in KEY_HANDLERS.items()
-            if isinstance(provider, capability)
-        }
 
     def execute(
         self,
@@ -111,9 +84,13 @@ class Dispatcher:
         if isinstance(operation, KeyOperation):
             return cast(R, self._on_key(operation, application, provider))
         own = _OWN_OPERATIONS.get(type(operation))
-        if own is None:
-            raise NotSupported(f"{type(operation).__name__} is not implemented")
-        return cast(R, own(self, operation, application, provider))
+        if own is not None:
+            return cast(R, own(self, operation, application, provider))
+        chosen = self._provider(provider)
+        handler = self._implemented.other(chosen.info.name, type(operation))
+        if handler is None:
+            raise _not_implemented(operation, chosen.info.name)
+        return cast(R, handler[1](handler[0], operation))
 
     def recover(self) -> None:
         """Finish or undo what earlier processes left half done."""
@@ -137,6 +114,9 @@ class Dispatcher:
         application: ApplicationIdentity,
         provider: str | None,
     ) -> object:
+        # A provider that lacks an operation says so of every name, as Parsec's do.
+        if provider is not None and provider in self._providers:
+            self._handler(provider, operation)
         record = self._records.get((application, operation.key_name))
         if record is None or provider not in (None, record.identity.provider):
             record = self._look_up(application, operation.key_name, provider)
@@ -147,19 +127,22 @@ class Dispatcher:
                     f"{record.described} is another key than the one that was loaded: "
                     "load it again"
                 )
+        implementing, call = self._handler(record.identity.provider, operation)
         refused = refusal(record.attributes, operation)
         if refused is not None:
             raise Error.of(refused.status, f"{record.described} {refused.reason}")
-        handler = self._handlers.get((record.identity.provider, type(operation)))
+        return call(implementing, record, operation)
+
+    def _handler(
+        self, provider: str, operation: KeyOperation[Any]
+    ) -> tuple[Any, KeyHandler]:
+        handler = self._implemented.on_key(provider, type(operation))
         if handler is not None:
-            return handler[1](handler[0], record, operation)
+            return handler
         own = _OWN_KEY_OPERATIONS.get(type(operation))
         if own is None:
-            raise NotSupported(
-                f"{record.described} cannot do {type(operation).__name__}: its "
-                "provider does not implement it"
-            )
-        return own(self, record)
+            raise _not_implemented(operation, provider)
+        return self, own
 
     def _look_up(
         self, application: ApplicationIdentity, key_name: str, provider: str | None
@@ -207,17 +190,6 @@ class Dispatcher:
         record = self._lifecycle.import_key(operation, application, chosen)
         self._records[application, operation.key_name] = record
 
-    def _random(
-        self,
-        operation: PsaGenerateRandom,
-        application: ApplicationIdentity,
-        provider: str | None,
-    ) -> bytes:
-        chosen = self._provider(provider)
-        if not isinstance(chosen, RandomGenerator):
-            raise NotSupported(f"provider '{chosen.info.name}' has no random numbers")
-        return chosen.generate_random(operation.size)
-
     def _list_keys(
         self,
         operation: ListKeys,
@@ -244,13 +216,10 @@ class Dispatcher:
         application: ApplicationIdentity,
         provider: str | None,
     ) -> frozenset[Opcode]:
-        chosen = self._provider(provider)
-        capable = {
-            asked.opcode for name, asked in self._handlers if name == chosen.info.name
-        }
-        if isinstance(chosen, RandomGenerator):
-            capable.add(Opcode.PSA_GENERATE_RANDOM)
-        return _ALWAYS | capable
+        return self._opcodes(self._provider(provider))
+
+    def _opcodes(self, provider: Provider) -> frozenset[Opcode]:
+        return _OF_EVERY_PROVIDER | self._implemented.opcodes(provider.info.name)
 
     def _can_do_crypto(
         self,
@@ -258,46 +227,85 @@ class Dispatcher:
         application: ApplicationIdentity,
         provider: str | None,
     ) -> None:
-        chosen, attributes = self._provider(provider), operation.attributes
-        if operation.check_type is CheckType.DERIVE:
-            raise NotSupported("no provider derives keys")
-        if not isinstance(attributes.type, (RsaKeyPair, EccKeyPair)):
-            raise NotSupported(f"no provider keeps a key of type {attributes.type}")
-        chosen.check_key(attributes)
-        algorithm = attributes.policy.algorithm
-        if algorithm is not None:
-            chosen.check_algorithm(attributes, algorithm)
-        elif operation.check_type is CheckType.USE:
-            raise NotSupported("a key without a permitted algorithm cannot be used")
+        from parsec_keys.service.can_do import check_can_do
 
-    def _describe(self, record: KeyRecord) -> KeyInfo:
+        chosen = self._provider(provider)
+        opcodes = self._opcodes(chosen)
+        check_can_do(operation, chosen, opcodes, self._lifecycle.check_deprecated)
+
+    def _list_clients(
+        self,
+        operation: ListClients,
+        application: ApplicationIdentity,
+        provider: str | None,
+    ) -> tuple[str, ...]:
+        """The applications that are authenticated as the one that asks."""
+        known = self._key_info.applications()
+        mine = {each.name for each in known if each[0] is application.authenticator}
+        return tuple(sorted(mine))
+
+    def _delete_client(
+        self,
+        operation: DeleteClient,
+        application: ApplicationIdentity,
+        provider: str | None,
+    ) -> None:
+        """Destroy what can be destroyed, then say if something could not."""
+        client = ApplicationIdentity(application.authenticator, operation.client)
+        records = self._key_info.records(client)
+        failures: list[Error] = []
+        for record in records:
+            try:
+                self._destroy(record, None)
+            except KeyNotFound:
+                continue  # Its owner was faster.
+            except Error as e:
+                logger.warning("a key of a deleted client stays: %s", e)
+                failures.append(e)
+        if failures:
+            raise Error.of(
+                failures[0].status,
+                f"{len(failures)} of {len(records)} keys of client "
+                f"'{operation.client}' stay; of the first: {failures[0]}",
+            ) from failures[0]
+
+    def _destroy(self, record: KeyRecord, operation: PsaDestroyKey | None) -> None:
+        identity = record.identity
+        self._records.pop((identity.application, identity.key_name), None)
+        provider = self._providers.get(identity.provider)
+        if provider is None:
+            raise ServiceUnavailable(
+                f"the provider of {record.described} is not configured: configure it "
+                "again, then delete the key"
+            )
+        self._lifecycle.destroy(record, provider)
+
+    def _describe(self, record: KeyRecord, operation: GetKeyAttributes) -> KeyInfo:
         # Whoever asks what a key is wants to know what it is now.
         identity = record.identity
         return _key_info(self._look_up(identity.application, identity.key_name, None))
-
-    def _export_public(self, record: KeyRecord) -> bytes:
-        return record.public_key
-
-    def _destroy(self, record: KeyRecord) -> None:
-        identity = record.identity
-        self._records.pop((identity.application, identity.key_name), None)
-        self._lifecycle.destroy(record, self._provider(identity.provider))
 
 
 _OWN_OPERATIONS: Final[dict[type, Callable[..., object]]] = {
     PsaGenerateKey: Dispatcher._generate,
     PsaImportKey: Dispatcher._import,
-    PsaGenerateRandom: Dispatcher._random,
     ListKeys: Dispatcher._list_keys,
+    ListClients: Dispatcher._list_clients,
+    DeleteClient: Dispatcher._delete_client,
     ListProviders: Dispatcher._list_providers,
     ListOpcodes: Dispatcher._list_opcodes,
     CanDoCrypto: Dispatcher._can_do_crypto,
 }
-_OWN_KEY_OPERATIONS: Final[dict[type, Callable[[Dispatcher, KeyRecord], object]]] = {
+_OWN_KEY_OPERATIONS: Final[dict[type, KeyHandler]] = {
     GetKeyAttributes: Dispatcher._describe,
-    PsaExportPublicKey: Dispatcher._export_public,
     PsaDestroyKey: Dispatcher._destroy,
 }
+
+
+def _not_implemented(operation: Operation[Any], provider: str) -> NotSupported:
+    return NotSupported(
+        f"provider '{provider}' does not implement {type(operation).__name__}"
+    )
 
 
 def _key_info(record: KeyRecord) -> KeyInfo:

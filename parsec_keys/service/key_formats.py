@@ -2,13 +2,13 @@
 
 RSA keys are PKCS#1 DER; a public point is ``04 X Y``; a private scalar is as long as
 the curve's order (PSA Crypto API 1.1, section 9.3). Parsing is pyca's, which also
-checks that
-the numbers belong together.
+checks that the numbers belong together.
 """
 
 from __future__ import annotations
 
 import functools
+from typing import Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -21,6 +21,15 @@ from parsec_keys.psa.attributes import (
     EccPublicKey,
     KeyAttributes,
 )
+
+MONTGOMERY_BITS: Final = {255: 32, 448: 56}
+"""The Montgomery curves: PSA's size in bits, and the octets of a key (RFC 7748)."""
+_SIZES: Final[dict[EccFamily, dict[int, int]]] = {
+    EccFamily.MONTGOMERY: {length: bits for bits, length in MONTGOMERY_BITS.items()}
+}
+"""Of each family: a curve's size in bits by the length of its private keys."""
+for _family, _bits in CURVES:
+    _SIZES.setdefault(_family, {})[(_bits + 7) // 8] = _bits
 
 
 def encode_rsa_public_key(modulus: int, public_exponent: int) -> bytes:
@@ -67,12 +76,18 @@ def decode_rsa_private_key(data: bytes) -> rsa.RSAPrivateNumbers:
         raise InvalidArgument("the data is not an RSA private key in DER") from None
     if not isinstance(key, rsa.RSAPrivateKey):
         raise InvalidArgument("the data is not an RSA private key in DER")
+    if _encoded(key) != data:  # pyca reads PKCS#8 as well.
+        raise InvalidArgument("the data is not an RSAPrivateKey of PKCS#1 in DER")
     return key.private_numbers()
 
 
 def encode_rsa_private_key(numbers: rsa.RSAPrivateNumbers) -> bytes:
     """PKCS#1 ``RSAPrivateKey`` DER."""
-    return numbers.private_key().private_bytes(
+    return _encoded(numbers.private_key())
+
+
+def _encoded(key: rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(
         serialization.Encoding.DER,
         serialization.PrivateFormat.TraditionalOpenSSL,
         serialization.NoEncryption(),
@@ -119,6 +134,23 @@ def curve(family: EccFamily, bits: int) -> ec.EllipticCurve:
     except KeyError:
         raise NotSupported(
             f"no curve of family {family} has {bits} bits here"
+        ) from None
+
+
+def bits_of(family: EccFamily, length: int) -> int:
+    """The size in bits of a family's curve whose private keys have ``length`` bytes.
+
+    Raises:
+        NotSupported: pyca has no curve of this family.
+        InvalidArgument: no curve of it has such keys.
+    """
+    if family not in _SIZES:
+        raise NotSupported(f"no curve of family {family} is here")
+    try:
+        return _SIZES[family][length]
+    except KeyError:
+        raise InvalidArgument(
+            f"no curve of family {family} has keys of {length} bytes"
         ) from None
 
 

@@ -61,6 +61,9 @@ class KeyInfoManager(Protocol):
     def records(self, application: ApplicationIdentity) -> list[KeyRecord]:
         """An application's records, by name."""
 
+    def applications(self) -> list[ApplicationIdentity]:
+        """Who has keys, in whichever provider."""
+
     def begin(self, identity: KeyIdentity, uid: bytes) -> None:
         """Write the intent to create a key.
 
@@ -99,6 +102,10 @@ class InMemoryKeyInfoManager:
         with self._lock:
             mine = [r for (app, _), r in self._records.items() if app == application]
         return sorted(mine, key=lambda record: record.identity.key_name)
+
+    def applications(self) -> list[ApplicationIdentity]:
+        with self._lock:
+            return sorted({application for application, _ in self._records})
 
     def begin(self, identity: KeyIdentity, uid: bytes) -> None:
         name = (identity.application, identity.key_name)

@@ -94,6 +94,17 @@ class SqliteKeyInfoManager:
             ).fetchall()
         return [self._record(row) for row in rows]
 
+    def applications(self) -> list[ApplicationIdentity]:
+        with self._reading() as database:
+            rows = database.execute(
+                "SELECT DISTINCT authenticator, application FROM key_record "
+                "WHERE NOT intent ORDER BY authenticator, application"
+            ).fetchall()
+        return [
+            ApplicationIdentity(AuthenticatorType(authenticator), application)
+            for authenticator, application in rows
+        ]
+
     def begin(self, identity: KeyIdentity, uid: bytes) -> None:
         application, provider, key_name = identity
         self._hold(uid)

@@ -15,30 +15,24 @@ import os
 from collections.abc import Callable
 
 from parsec_keys.errors import (
+    DeprecatedPrimitive,
     Error,
-    InvalidArgument,
     KeyNotFound,
-    NotPermitted,
     NotSupported,
 )
-from parsec_keys.psa.algorithms import ANY_ALGORITHM
-from parsec_keys.psa.attributes import (
-    EccKeyPair,
-    KeyAttributes,
-    KeyPolicy,
-    RsaKeyPair,
-    UsageFlags,
-)
+from parsec_keys.psa.attributes import KeyAttributes
+from parsec_keys.psa.deprecated import deprecated_in
 from parsec_keys.psa.operations import PsaGenerateKey, PsaImportKey
-from parsec_keys.psa.policy import fits
+from parsec_keys.psa.policy import PUBLIC_KEYS
 from parsec_keys.service.authenticators import ApplicationIdentity
-from parsec_keys.service.key_formats import (
-    curve_of,
-    decode_rsa_private_key,
-    scalar_length,
-)
 from parsec_keys.service.key_info import KeyIdentity, KeyInfoManager, KeyRecord
-from parsec_keys.service.providers import CreatedKey, KeyExporter, KeyFinder, Provider
+from parsec_keys.service.new_keys import (
+    check_public_key,
+    checked,
+    checked_to_generate,
+    fitted,
+)
+from parsec_keys.service.providers import CreatedKey, KeyFinder, Provider
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +40,9 @@ logger = logging.getLogger(__name__)
 class KeyLifecycle:
     """Creates, destroys and recovers keys of any provider."""
 
-    def __init__(self, key_info: KeyInfoManager) -> None:
+    def __init__(self, key_info: KeyInfoManager, allow_deprecated: bool) -> None:
         self._key_info = key_info
+        self._allow_deprecated = allow_deprecated
 
     def generate(
         self,
@@ -56,7 +51,8 @@ class KeyLifecycle:
         provider: Provider,
     ) -> KeyRecord:
         """Make a key in a provider and record it."""
-        attributes = _checked(operation.attributes, provider)
+        self.check_deprecated(operation.attributes)
+        attributes = checked_to_generate(operation.attributes, provider)
         exponent = operation.public_exponent
         return self._create(
             KeyIdentity(application, provider.info.name, operation.key_name),
@@ -71,15 +67,37 @@ class KeyLifecycle:
         application: ApplicationIdentity,
         provider: Provider,
     ) -> KeyRecord:
-        """Put a key into a provider and record it."""
-        attributes = _fitted(operation.attributes, operation.data)
-        attributes = _checked(attributes, provider)
+        """Put a key into a provider and record it.
+
+        A public key is in its record and nowhere else.
+        """
+        primitive = deprecated_in(operation.attributes)
+        if primitive is not None and not self._allow_deprecated:
+            logger.warning("a key for %s, which is deprecated, comes in", primitive)
+        data = operation.data
+        attributes = checked(fitted(operation.attributes, data), provider)
+        make = provider.import_key
+        if isinstance(attributes.type, PUBLIC_KEYS):
+            make = _keep_public_key
         return self._create(
             KeyIdentity(application, provider.info.name, operation.key_name),
             attributes,
             provider,
-            lambda uid: provider.import_key(uid, attributes, operation.data),
+            lambda uid: make(uid, attributes, data),
         )
+
+    def check_deprecated(self, attributes: KeyAttributes) -> None:
+        """Pass if a key of these attributes may be made.
+
+        Raises:
+            DeprecatedPrimitive: it is for an algorithm that is no longer safe.
+        """
+        primitive = deprecated_in(attributes)
+        if primitive is not None and not self._allow_deprecated:
+            raise DeprecatedPrimitive(
+                f"no keys are made for {primitive}, which is no longer safe: choose "
+                "another, or set allow_deprecated = true in [core_settings]"
+            )
 
     def adopt(
         self,
@@ -158,46 +176,6 @@ class KeyLifecycle:
             self._key_info.cancel(uid)
 
 
-def _checked(attributes: KeyAttributes, provider: Provider) -> KeyAttributes:
-    """The attributes as they will be recorded, if the provider can keep such a key."""
-    if not isinstance(attributes.type, (RsaKeyPair, EccKeyPair)):
-        raise InvalidArgument(f"a {attributes.type} is not made or imported here")
-    policy = attributes.policy
-    usage = policy.usage.implied()
-    if usage & UsageFlags.EXPORT and not isinstance(provider, KeyExporter):
-        raise NotPermitted(
-            f"provider '{provider.info.name}' never gives a private key away: leave "
-            "out the usage flag export"
-        )
-    algorithm = policy.algorithm
-    if algorithm not in (None, ANY_ALGORITHM) and not fits(attributes.type, algorithm):
-        raise InvalidArgument(f"a key of type {attributes.type} cannot do {algorithm}")
-    attributes = KeyAttributes(
-        attributes.type,
-        attributes.bits,
-        KeyPolicy(usage, algorithm),
-        attributes.lifetime,
-    )
-    provider.check_key(attributes)
-    provider.check_algorithm(attributes, algorithm)
-    return attributes
-
-
-def _fitted(attributes: KeyAttributes, data: bytes) -> KeyAttributes:
-    """The attributes with the size that the data has; zero bits ask for just that."""
-    bits = attributes.bits
-    if isinstance(attributes.type, RsaKeyPair):
-        bits = decode_rsa_private_key(data).public_numbers.n.bit_length()
-    elif isinstance(attributes.type, EccKeyPair):
-        if bits == 0:
-            bits = 8 * len(data)
-        fitted = KeyAttributes(attributes.type, bits, attributes.policy)
-        if len(data) != scalar_length(curve_of(fitted)):
-            raise InvalidArgument(
-                f"a private key of {bits} bits is not {len(data)} bytes long"
-            )
-    if attributes.bits not in (0, bits):
-        raise InvalidArgument(
-            f"the key has {bits} bits, not the {attributes.bits} that were asked for"
-        )
-    return KeyAttributes(attributes.type, bits, attributes.policy, attributes.lifetime)
+def _keep_public_key(uid: bytes, attributes: KeyAttributes, data: bytes) -> CreatedKey:
+    check_public_key(attributes, data)
+    return CreatedKey(b"", data)

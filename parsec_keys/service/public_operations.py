@@ -12,8 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from parsec_keys._pyca import HASHES
 from parsec_keys.errors import InvalidArgument, NotSupported
 from parsec_keys.psa.algorithms import (
+    AsymmetricEncryption,
     AsymmetricSignature,
     Hash,
+    PermittedAlgorithm,
+    RsaOaep,
     RsaPkcs1v15Sign,
     RsaPkcs1v15SignRaw,
     RsaPss,
@@ -32,7 +35,7 @@ def fingerprint_of(public_key: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=1024)
 def load_public_key(attributes: KeyAttributes, data: bytes) -> PublicKey:
-    """pyca's object of a public key in PSA's format.
+    """pyca's object of a public key in PSA's format, and in no other.
 
     Raises:
         InvalidArgument: the data is no such key.
@@ -40,13 +43,59 @@ def load_public_key(attributes: KeyAttributes, data: bytes) -> PublicKey:
     """
     try:
         if isinstance(attributes.type, (RsaKeyPair, RsaPublicKey)):
-            key = serialization.load_der_public_key(data)
-            if isinstance(key, rsa.RSAPublicKey):
-                return key
-            raise InvalidArgument("the data is not an RSA public key in DER")
-        return ec.EllipticCurvePublicKey.from_encoded_point(curve_of(attributes), data)
+            return _load_rsa(data)
+        curve = curve_of(attributes)
+        if len(data) != 1 + 2 * scalar_length(curve) or data[0] != 4:
+            raise ValueError("it is not an uncompressed point as long as the curve's")
+        return ec.EllipticCurvePublicKey.from_encoded_point(curve, data)
     except (ValueError, UnsupportedAlgorithm) as e:
+        if isinstance(e, NotSupported):
+            raise
         raise InvalidArgument(f"the data is no {attributes.type}: {e}") from None
+
+
+def check_hashes(algorithm: PermittedAlgorithm) -> None:
+    """Pass if the hashes that an algorithm names, or is, are computed here.
+
+    Raises:
+        NotSupported: one of them is not.
+    """
+    named = (getattr(algorithm, name, None) for name in ("hash", "mgf_hash"))
+    for hash_ in (algorithm, *named):
+        if isinstance(hash_, Hash) and hash_ not in HASHES:
+            raise NotSupported(f"{hash_} is not computed here")
+
+
+def encrypt(
+    attributes: KeyAttributes,
+    public_key: bytes,
+    algorithm: AsymmetricEncryption,
+    plaintext: bytes,
+    label: bytes,
+) -> bytes:
+    """Encrypt to an RSA key.
+
+    Raises:
+        InvalidArgument: the plaintext is too long for the key.
+        NotSupported: pyca has no such hash.
+    """
+    check_hashes(algorithm)
+    key = load_public_key(attributes, public_key)
+    assert isinstance(key, rsa.RSAPublicKey)  # noqa: S101
+    try:
+        return key.encrypt(plaintext, encryption_padding(algorithm, label))
+    except ValueError as e:
+        raise InvalidArgument(str(e)) from None
+
+
+def encryption_padding(
+    algorithm: AsymmetricEncryption, label: bytes
+) -> padding.AsymmetricPadding:
+    """pyca's padding of an encryption."""
+    if not isinstance(algorithm, RsaOaep):
+        return padding.PKCS1v15()
+    mgf = padding.MGF1(HASHES[algorithm.mgf_hash or algorithm.hash])
+    return padding.OAEP(mgf, HASHES[algorithm.hash], label or None)
 
 
 def is_signature(
@@ -75,6 +124,16 @@ def is_signature(
     except KeyError:
         raise NotSupported(f"there is no {algorithm} here") from None
     return True
+
+
+def _load_rsa(data: bytes) -> rsa.RSAPublicKey:
+    key = serialization.load_der_public_key(data)
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise ValueError("it is of another type")
+    encoding = (serialization.Encoding.DER, serialization.PublicFormat.PKCS1)
+    if key.public_bytes(*encoding) != data:  # pyca reads SubjectPublicKeyInfo as well.
+        raise ValueError("it is not an RSAPublicKey of PKCS#1 in DER")
+    return key
 
 
 def _verify_rsa(

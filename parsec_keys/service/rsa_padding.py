@@ -107,6 +107,23 @@ def pss_parameters(algorithm: RsaPss) -> tuple[Hash, Hash, int]:
     return hash_, mgf_hash, hash_.size if salt is None else salt
 
 
+def check_room(algorithm: object, bits: int) -> None:
+    """Pass if a modulus of ``bits`` bits has room for what an algorithm pads.
+
+    Raises:
+        NotSupported: it has not.
+    """
+    needed = 0
+    if isinstance(algorithm, RsaPss) and isinstance(algorithm.hash, Hash):
+        salt = algorithm.salt_length
+        salt = algorithm.hash.size if salt is None else salt
+        needed = 8 * (algorithm.hash.size + salt + 2) - 6  # RFC 8017, section 9.1.1.
+    elif isinstance(algorithm, RsaOaep):
+        needed = 8 * (2 * algorithm.hash.size + 2) - 7  # RFC 8017, section 7.1.1.
+    if bits < needed:
+        raise NotSupported(f"{algorithm} does not fit into a key of {bits} bits")
+
+
 def decode_oaep(algorithm: RsaOaep, label: bytes, encoded: bytes) -> bytes:
     """The message in an OAEP block as long as the modulus (RFC 8017, section 7.1.2).
 

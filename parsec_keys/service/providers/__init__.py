@@ -10,11 +10,12 @@ after a fork. Providers never import each other; what they share are functions i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from parsec_keys.psa.algorithms import (
     AsymmetricEncryption,
     AsymmetricSignature,
+    Hash,
     KeyAgreement,
     PermittedAlgorithm,
 )
@@ -22,10 +23,16 @@ from parsec_keys.psa.attributes import KeyAttributes
 from parsec_keys.psa.operations import ProviderInfo
 from parsec_keys.service.key_info import KeyRecord
 
+if TYPE_CHECKING:
+    from parsec_keys.psa.symmetric import AeadAlgorithm, Cipher, Mac
+
 
 @dataclass(frozen=True, slots=True)
 class CreatedKey:
-    """What a provider made: its own reference, and the public key in PSA's format."""
+    """What a provider made: its own reference, and the public key in PSA's format.
+
+    A symmetric key has an empty public key.
+    """
 
     key_id: bytes = field(repr=False)
     public_key: bytes
@@ -35,7 +42,8 @@ class Provider(Protocol):
     """Keeps keys on one platform facility.
 
     Every provider can make, import and destroy keys; what it can do with them is in
-    the capabilities below, which are asked for with ``isinstance``.
+    the capabilities below, which are asked for with ``isinstance``. It sees no public
+    keys: those are in the key info alone, and what they do needs no provider.
     """
 
     info: ProviderInfo
@@ -115,7 +123,11 @@ class KeyAgreer(Protocol):
     def raw_key_agreement(
         self, key: KeyRecord, algorithm: KeyAgreement, peer_key: bytes
     ) -> bytes:
-        """The X coordinate; ``peer_key`` is an uncompressed point of the same curve."""
+        """The shared secret; a point of a Weierstrass curve is known to be on it.
+
+        Raises:
+            InvalidArgument: ``peer_key`` gives no secret.
+        """
 
 
 @runtime_checkable
@@ -132,6 +144,70 @@ class RandomGenerator(Protocol):
 
     def generate_random(self, size: int) -> bytes:
         """Exactly ``size`` random bytes."""
+
+
+@runtime_checkable
+class AuthenticatedEncrypter(Protocol):
+    """Encrypts and authenticates with symmetric keys."""
+
+    def aead_encrypt(
+        self,
+        key: KeyRecord,
+        algorithm: AeadAlgorithm,
+        nonce: bytes,
+        additional_data: bytes,
+        plaintext: bytes,
+    ) -> bytes:
+        """The ciphertext, then the tag."""
+
+    def aead_decrypt(
+        self,
+        key: KeyRecord,
+        algorithm: AeadAlgorithm,
+        nonce: bytes,
+        additional_data: bytes,
+        ciphertext: bytes,
+    ) -> bytes:
+        """The plaintext.
+
+        Raises:
+            InvalidSignature: the tag is not that of the ciphertext.
+        """
+
+
+@runtime_checkable
+class Encrypter(Protocol):
+    """Encrypts with symmetric keys, without authentication."""
+
+    def cipher_encrypt(
+        self, key: KeyRecord, algorithm: Cipher, plaintext: bytes
+    ) -> bytes:
+        """A random IV, then the ciphertext."""
+
+    def cipher_decrypt(
+        self, key: KeyRecord, algorithm: Cipher, ciphertext: bytes
+    ) -> bytes:
+        """The plaintext of an IV and a ciphertext."""
+
+
+@runtime_checkable
+class MacComputer(Protocol):
+    """Computes message authentication codes with symmetric keys."""
+
+    def mac_compute(self, key: KeyRecord, algorithm: Mac, data: bytes) -> bytes:
+        """The MAC, cut where the algorithm says so."""
+
+
+@runtime_checkable
+class Hasher(Protocol):
+    """Computes hashes."""
+
+    def hash_compute(self, algorithm: Hash, data: bytes) -> bytes:
+        """The hash.
+
+        Raises:
+            NotSupported: it has no such hash.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ _RANDOM_CHUNK: Final = 4096
 
 
 class Pkcs11Provider:
-    """Keeps keys on one token. Implements every capability."""
+    """Keeps keys on one token."""
 
     def __init__(self, config: Pkcs11Config) -> None:
         self.info = ProviderInfo(
@@ -138,14 +138,14 @@ class Pkcs11Provider:
         )
 
     def generate_random(self, size: int) -> bytes:
-        random = b""
+        random = bytearray()
         while len(random) < size:
             bits = 8 * min(size - len(random), _RANDOM_CHUNK)
             random += self._token.run(
                 "asking the token for random bytes",
                 lambda session: bytes(session.session.generate_random(bits)),  # noqa: B023
             )
-        return random
+        return bytes(random)
 
     def find_key(self, reference: str) -> AdoptedKey:
         """A key that was there before: ``object=LABEL;id=%01`` (RFC 7512)."""

@@ -32,8 +32,8 @@ from parsec_keys.service.providers.tpm import (
 from parsec_keys.service.providers.tpm._chip import Chip
 
 _UUID: Final = "1e4954a4-ff21-46d3-ab0c-661eeb667e1d"
-_RANDOM_CHUNK: Final = 32
-"""Every TPM gives at least this many random bytes at once, and as many as it likes."""
+_RANDOM_CHUNK: Final = 64
+"""A TPM gives as many random bytes at once as it likes: no more than a digest has."""
 
 
 class TpmProvider:
@@ -131,14 +131,14 @@ class TpmProvider:
         return _decryption.agree(self._chip, key, peer_key)
 
     def generate_random(self, size: int) -> bytes:
-        random = b""
+        random = bytearray()
         while len(random) < size:
             wanted = min(size - len(random), _RANDOM_CHUNK)
             random += self._chip.run(
                 "asking the TPM for random bytes",
                 lambda esapi: bytes(esapi.get_random(wanted)),  # noqa: B023
             )
-        return random
+        return bytes(random)
 
     def find_key(self, reference: str) -> AdoptedKey:
         """A key made elsewhere: ``handle=0x81…`` or ``file=`` a TSS2 PRIVATE KEY."""
