@@ -74,16 +74,14 @@ class KeyLifecycle:
         primitive = deprecated_in(operation.attributes)
         if primitive is not None and not self._allow_deprecated:
             logger.warning("a key for %s, which is deprecated, comes in", primitive)
-        data = operation.data
-        attributes = checked(fitted(operation.attributes, data), provider)
-        make = provider.import_key
+        attributes = checked(fitted(operation.attributes, operation.data), provider)
         if isinstance(attributes.type, PUBLIC_KEYS):
-            make = _keep_public_key
+            check_public_key(attributes, operation.data)
         return self._create(
             KeyIdentity(application, provider.info.name, operation.key_name),
             attributes,
             provider,
-            lambda uid: make(uid, attributes, data),
+            lambda uid: _import(provider, uid, attributes, operation.data),
         )
 
     def check_deprecated(self, attributes: KeyAttributes) -> None:
@@ -128,7 +126,8 @@ class KeyLifecycle:
         if not self._key_info.begin_destroy(record):
             raise KeyNotFound(f"{record.described} is gone already")
         try:
-            provider.destroy_key(record.uid)
+            if not isinstance(record.attributes.type, PUBLIC_KEYS):
+                provider.destroy_key(record.uid)
         except Error:
             self._key_info.commit(record)
             raise
@@ -176,6 +175,9 @@ class KeyLifecycle:
             self._key_info.cancel(uid)
 
 
-def _keep_public_key(uid: bytes, attributes: KeyAttributes, data: bytes) -> CreatedKey:
-    check_public_key(attributes, data)
-    return CreatedKey(b"", data)
+def _import(
+    provider: Provider, uid: bytes, attributes: KeyAttributes, data: bytes
+) -> CreatedKey:
+    if isinstance(attributes.type, PUBLIC_KEYS):
+        return CreatedKey(b"", data)
+    return provider.import_key(uid, attributes, data)
