@@ -52,7 +52,6 @@ _CLASSES: Final[dict[Status, type[Error]]] = {
     Status.PROVIDER_NOT_REGISTERED: NotSupported,
     Status.PROVIDER_DOES_NOT_EXIST: NotSupported,
     Status.OPCODE_DOES_NOT_EXIST: NotSupported,
-    Status.DEPRECATED_PRIMITIVE: NotSupported,
     Status.BODY_SIZE_EXCEEDS_LIMIT: NotSupported,
     Status.RESPONSE_TOO_LARGE: NotSupported,
     Status.ADMIN_OPERATION: NotPermitted,

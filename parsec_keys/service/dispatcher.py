@@ -136,13 +136,13 @@ class Dispatcher:
     def _handler(
         self, provider: str, operation: KeyOperation[Any]
     ) -> tuple[Any, KeyHandler]:
-        handler = self._implemented.on_key(provider, type(operation))
-        if handler is not None:
-            return handler
         own = _OWN_KEY_OPERATIONS.get(type(operation))
-        if own is None:
+        if own is not None:
+            return self, own
+        handler = self._implemented.on_key(provider, type(operation))
+        if handler is None:
             raise _not_implemented(operation, provider)
-        return self, own
+        return handler
 
     def _look_up(
         self, application: ApplicationIdentity, key_name: str, provider: str | None
@@ -240,9 +240,9 @@ class Dispatcher:
         provider: str | None,
     ) -> tuple[str, ...]:
         """The applications that are authenticated as the one that asks."""
+        authenticator = application.authenticator
         known = self._key_info.applications()
-        mine = {each.name for each in known if each[0] is application.authenticator}
-        return tuple(sorted(mine))
+        return tuple(each.name for each in known if each.authenticator is authenticator)
 
     def _delete_client(
         self,

@@ -62,7 +62,7 @@ class KeyInfoManager(Protocol):
         """An application's records, by name."""
 
     def applications(self) -> list[ApplicationIdentity]:
-        """Who has keys, in whichever provider."""
+        """Who has keys, in whichever provider: each once, by authenticator and name."""
 
     def begin(self, identity: KeyIdentity, uid: bytes) -> None:
         """Write the intent to create a key.

@@ -66,7 +66,7 @@ class Implemented:
     def on_key(self, provider: str, operation: type) -> tuple[Any, KeyHandler] | None:
         """The provider and the call for an operation on one of its keys, if any."""
         found = self._on_keys.get((provider, operation))
-        if found is None and not self._complete:
+        if found is None:
             self._load_the_rest()
             found = self._on_keys.get((provider, operation))
         return found
@@ -76,7 +76,7 @@ class Implemented:
     ) -> tuple[Any, ProviderHandler] | None:
         """The provider and the call for an operation that needs no key, if any."""
         found = self._others.get((provider, operation))
-        if found is None and not self._complete:
+        if found is None:
             self._load_the_rest()
             found = self._others.get((provider, operation))
         return found
@@ -91,6 +91,8 @@ class Implemented:
         )
 
     def _load_the_rest(self) -> None:
+        if self._complete:
+            return
         from parsec_keys.service import symmetric_operations as rest
 
         self._add(rest.KEY_HANDLERS, rest.PROVIDER_HANDLERS)

@@ -125,6 +125,7 @@ def test_ecdsa(caller: Caller, bits: int, hash_: a.Hash) -> None:
     algorithm, key = a.Ecdsa(hash_), ECC[bits]
     name = caller.take(PAIR, ecc_private(key), a.Ecdsa(a.ANY_HASH))
     hashed, native = digest(hash_, MESSAGE), ec.ECDSA(NATIVE[hash_])
+    assert caller.attributes(name).bits == bits
 
     for signature in (
         caller.do(PsaSignHash(name, algorithm, hashed)),
