@@ -6,8 +6,7 @@ a provider can do is derived from the capabilities that it implements.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar, cast
 
 from parsec_keys.errors import (
@@ -38,12 +37,12 @@ from parsec_keys.psa.operations.service import (
 )
 from parsec_keys.psa.policy import refusal
 from parsec_keys.service.authenticators import ApplicationIdentity
+from parsec_keys.service.clients import delete_client, list_clients
 from parsec_keys.service.key_info import KeyInfoManager, KeyRecord
-from parsec_keys.service.key_operations import Implemented, KeyHandler
+from parsec_keys.service.key_operations import Handler, Implemented
 from parsec_keys.service.lifecycle import KeyLifecycle
 from parsec_keys.service.providers import Provider
 
-logger = logging.getLogger(__name__)
 R = TypeVar("R")
 _OF_EVERY_PROVIDER: Final = frozenset(
     {
@@ -87,7 +86,7 @@ class Dispatcher:
         if own is not None:
             return cast(R, own(self, operation, application, provider))
         chosen = self._provider(provider)
-        handler = self._implemented.other(chosen.info.name, type(operation))
+        handler = self._implemented.handler(chosen.info.name, type(operation))
         if handler is None:
             raise _not_implemented(operation, chosen.info.name)
         return cast(R, handler[1](handler[0], operation))
@@ -135,11 +134,11 @@ class Dispatcher:
 
     def _handler(
         self, provider: str, operation: KeyOperation[Any]
-    ) -> tuple[Any, KeyHandler]:
+    ) -> tuple[Any, Handler]:
         own = _OWN_KEY_OPERATIONS.get(type(operation))
         if own is not None:
             return self, own
-        handler = self._implemented.on_key(provider, type(operation))
+        handler = self._implemented.handler(provider, type(operation))
         if handler is None:
             raise _not_implemented(operation, provider)
         return handler
@@ -239,10 +238,7 @@ class Dispatcher:
         application: ApplicationIdentity,
         provider: str | None,
     ) -> tuple[str, ...]:
-        """The applications that are authenticated as the one that asks."""
-        authenticator = application.authenticator
-        known = self._key_info.applications()
-        return tuple(each.name for each in known if each.authenticator is authenticator)
+        return list_clients(self._key_info, application)
 
     def _delete_client(
         self,
@@ -250,26 +246,12 @@ class Dispatcher:
         application: ApplicationIdentity,
         provider: str | None,
     ) -> None:
-        """Destroy what can be destroyed, then say if something could not."""
         client = ApplicationIdentity(application.authenticator, operation.client)
-        records = self._key_info.records(client)
-        failures: list[Error] = []
-        for record in records:
-            try:
-                self._destroy(record, None)
-            except KeyNotFound:
-                continue  # Its owner was faster.
-            except Error as e:
-                logger.warning("a key of a deleted client stays: %s", e)
-                failures.append(e)
-        if failures:
-            raise Error.of(
-                failures[0].status,
-                f"{len(failures)} of {len(records)} keys of client "
-                f"'{operation.client}' stay; of the first: {failures[0]}",
-            ) from failures[0]
+        delete_client(self._key_info, client, self._destroy)
 
-    def _destroy(self, record: KeyRecord, operation: PsaDestroyKey | None) -> None:
+    def _destroy(
+        self, record: KeyRecord, operation: PsaDestroyKey | None = None
+    ) -> None:
         identity = record.identity
         self._records.pop((identity.application, identity.key_name), None)
         provider = self._providers.get(identity.provider)
@@ -286,7 +268,7 @@ class Dispatcher:
         return _key_info(self._look_up(identity.application, identity.key_name, None))
 
 
-_OWN_OPERATIONS: Final[dict[type, Callable[..., object]]] = {
+_OWN_OPERATIONS: Final[dict[type, Handler]] = {
     PsaGenerateKey: Dispatcher._generate,
     PsaImportKey: Dispatcher._import,
     ListKeys: Dispatcher._list_keys,
@@ -296,7 +278,7 @@ _OWN_OPERATIONS: Final[dict[type, Callable[..., object]]] = {
     ListOpcodes: Dispatcher._list_opcodes,
     CanDoCrypto: Dispatcher._can_do_crypto,
 }
-_OWN_KEY_OPERATIONS: Final[dict[type, KeyHandler]] = {
+_OWN_KEY_OPERATIONS: Final[dict[type, Handler]] = {
     GetKeyAttributes: Dispatcher._describe,
     PsaDestroyKey: Dispatcher._destroy,
 }

@@ -14,7 +14,6 @@ from parsec_keys.errors import InvalidArgument, InvalidSignature
 from parsec_keys.psa.attributes import EccFamily, EccKeyPair
 from parsec_keys.psa.opcodes import Opcode
 from parsec_keys.psa.operations import (
-    KeyOperation,
     Operation,
     PsaAsymmetricDecrypt,
     PsaAsymmetricEncrypt,
@@ -41,12 +40,9 @@ from parsec_keys.service.public_operations import (
     load_public_key,
 )
 
-KeyHandler = Callable[[Any, KeyRecord, Any], object]
-"""From a provider, a record and an operation to the answer."""
-KeyHandlers = dict[type[KeyOperation[Any]], tuple[type, KeyHandler]]
-ProviderHandler = Callable[[Any, Any], object]
-"""From a provider and an operation to the answer."""
-ProviderHandlers = dict[type[Operation[Any]], tuple[type, ProviderHandler]]
+Handler = Callable[..., object]
+"""From a provider, a record if the operation is on a key, and the operation."""
+Handlers = dict[type[Operation[Any]], tuple[type, Handler]]
 
 
 class Implemented:
@@ -54,40 +50,28 @@ class Implemented:
 
     def __init__(self, providers: Mapping[str, object]) -> None:
         self._providers = providers
-        self._on_keys: dict[
-            tuple[str, type[Operation[Any]]], tuple[Any, KeyHandler]
-        ] = {}
-        self._others: dict[
-            tuple[str, type[Operation[Any]]], tuple[Any, ProviderHandler]
-        ] = {}
+        self._handlers: dict[tuple[str, type[Operation[Any]]], tuple[Any, Handler]]
+        self._handlers = {}
         self._complete = False
-        self._add(KEY_HANDLERS, PROVIDER_HANDLERS)
+        self._add(HANDLERS)
 
-    def on_key(self, provider: str, operation: type) -> tuple[Any, KeyHandler] | None:
-        """The provider and the call for an operation on one of its keys, if any."""
-        found = self._on_keys.get((provider, operation))
+    def handler(
+        self, provider: str, operation: type[Operation[Any]]
+    ) -> tuple[Any, Handler] | None:
+        """A provider and its call for an operation, if it has one."""
+        found = self._handlers.get((provider, operation))
         if found is None:
             self._load_the_rest()
-            found = self._on_keys.get((provider, operation))
-        return found
-
-    def other(
-        self, provider: str, operation: type
-    ) -> tuple[Any, ProviderHandler] | None:
-        """The provider and the call for an operation that needs no key, if any."""
-        found = self._others.get((provider, operation))
-        if found is None:
-            self._load_the_rest()
-            found = self._others.get((provider, operation))
+            found = self._handlers.get((provider, operation))
         return found
 
     def opcodes(self, provider: str) -> frozenset[Opcode]:
         """The opcodes of all that a provider implements."""
         self._load_the_rest()
-        implemented: list[tuple[str, type[Operation[Any]]]]
-        implemented = [*self._on_keys, *self._others]
         return frozenset(
-            operation.opcode for name, operation in implemented if name == provider
+            operation.opcode
+            for name, operation in [*self._handlers]
+            if name == provider
         )
 
     def _load_the_rest(self) -> None:
@@ -95,17 +79,14 @@ class Implemented:
             return
         from parsec_keys.service import symmetric_operations as rest
 
-        self._add(rest.KEY_HANDLERS, rest.PROVIDER_HANDLERS)
+        self._add(rest.HANDLERS)
         self._complete = True
 
-    def _add(self, on_keys: KeyHandlers, others: ProviderHandlers) -> None:
+    def _add(self, handlers: Handlers) -> None:
         for name, provider in self._providers.items():
-            for operation, (capability, call) in on_keys.items():
+            for operation, (capability, call) in handlers.items():
                 if isinstance(provider, capability):
-                    self._on_keys[name, operation] = (provider, call)
-            for other, (capability, of_provider) in others.items():
-                if isinstance(provider, capability):
-                    self._others[name, other] = (provider, of_provider)
+                    self._handlers[name, operation] = (provider, call)
 
 
 def verify_digest(key: KeyRecord, asked: Any, hashed: bytes) -> None:
@@ -160,7 +141,7 @@ def _export_public(
     return key.public_key
 
 
-KEY_HANDLERS: Final[KeyHandlers] = {
+HANDLERS: Final[Handlers] = {
     PsaSignHash: (
         Signer,
         lambda provider, key, asked: provider.sign_hash(key, asked.alg, asked.hash),
@@ -171,12 +152,8 @@ KEY_HANDLERS: Final[KeyHandlers] = {
     PsaRawKeyAgreement: (KeyAgreer, _agree),
     PsaExportKey: (KeyExporter, _export),
     PsaExportPublicKey: (object, _export_public),
-}
-"""The operations on a key."""
-PROVIDER_HANDLERS: Final[ProviderHandlers] = {
     PsaGenerateRandom: (
         RandomGenerator,
         lambda provider, asked: provider.generate_random(asked.size),
     ),
 }
-"""The operations that need a provider and no key."""

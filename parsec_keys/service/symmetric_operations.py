@@ -24,11 +24,7 @@ from parsec_keys.psa.operations.symmetric import (
     PsaVerifyMessage,
 )
 from parsec_keys.service.key_info import KeyRecord
-from parsec_keys.service.key_operations import (
-    KeyHandlers,
-    ProviderHandlers,
-    verify_digest,
-)
+from parsec_keys.service.key_operations import Handlers, verify_digest
 from parsec_keys.service.providers import (
     AuthenticatedEncrypter,
     Encrypter,
@@ -70,7 +66,7 @@ def _compare_hash(provider: Hasher, asked: PsaHashCompare) -> None:
         raise InvalidSignature(f"the hash is not {asked.alg} of the input")
 
 
-KEY_HANDLERS: Final[KeyHandlers] = {
+HANDLERS: Final[Handlers] = {
     PsaSignMessage: (Signer, _sign_message),
     PsaVerifyMessage: (object, _verify_message),
     PsaAeadEncrypt: (
@@ -102,10 +98,6 @@ KEY_HANDLERS: Final[KeyHandlers] = {
         lambda provider, key, asked: provider.mac_compute(key, asked.alg, asked.input),
     ),
     PsaMacVerify: (MacComputer, _verify_mac),
-}
-"""The operations on a key."""
-PROVIDER_HANDLERS: Final[ProviderHandlers] = {
     PsaHashCompute: (Hasher, _compute_hash),
     PsaHashCompare: (Hasher, _compare_hash),
 }
-"""The operations that need a provider and no key."""
