@@ -58,11 +58,11 @@ class KeyInfoManager(Protocol):
     def find(self, application: ApplicationIdentity, key_name: str) -> KeyRecord | None:
         """The record of a name, in whichever provider the key is."""
 
-    def records(self, application: ApplicationIdentity) -> list[KeyRecord]:
-        """An application's records, by name."""
-
     def applications(self) -> list[ApplicationIdentity]:
         """Who has keys, in whichever provider: each once, by authenticator and name."""
+
+    def records(self, application: ApplicationIdentity) -> list[KeyRecord]:
+        """An application's records, by name."""
 
     def begin(self, identity: KeyIdentity, uid: bytes) -> None:
         """Write the intent to create a key.
@@ -98,14 +98,14 @@ class InMemoryKeyInfoManager:
     def find(self, application: ApplicationIdentity, key_name: str) -> KeyRecord | None:
         return self._records.get((application, key_name))
 
+    def applications(self) -> list[ApplicationIdentity]:
+        with self._lock:
+            return sorted({application for application, _ in self._records})
+
     def records(self, application: ApplicationIdentity) -> list[KeyRecord]:
         with self._lock:
             mine = [r for (app, _), r in self._records.items() if app == application]
         return sorted(mine, key=lambda record: record.identity.key_name)
-
-    def applications(self) -> list[ApplicationIdentity]:
-        with self._lock:
-            return sorted({application for application, _ in self._records})
 
     def begin(self, identity: KeyIdentity, uid: bytes) -> None:
         name = (identity.application, identity.key_name)

@@ -85,15 +85,6 @@ class SqliteKeyInfoManager:
             ).fetchone()
         return None if row is None else self._record(row)
 
-    def records(self, application: ApplicationIdentity) -> list[KeyRecord]:
-        with self._reading() as database:
-            rows = database.execute(
-                f"SELECT {_COLUMNS} FROM key_record WHERE authenticator = ? AND "  # noqa: S608
-                "application = ? AND NOT intent ORDER BY key_name",
-                application,
-            ).fetchall()
-        return [self._record(row) for row in rows]
-
     def applications(self) -> list[ApplicationIdentity]:
         with self._reading() as database:
             rows = database.execute(
@@ -104,6 +95,15 @@ class SqliteKeyInfoManager:
             ApplicationIdentity(AuthenticatorType(authenticator), application)
             for authenticator, application in rows
         ]
+
+    def records(self, application: ApplicationIdentity) -> list[KeyRecord]:
+        with self._reading() as database:
+            rows = database.execute(
+                f"SELECT {_COLUMNS} FROM key_record WHERE authenticator = ? AND "  # noqa: S608
+                "application = ? AND NOT intent ORDER BY key_name",
+                application,
+            ).fetchall()
+        return [self._record(row) for row in rows]
 
     def begin(self, identity: KeyIdentity, uid: bytes) -> None:
         application, provider, key_name = identity

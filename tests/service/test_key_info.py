@@ -11,15 +11,24 @@ from pathlib import Path
 import pytest
 
 from parsec_keys.errors import KeyExists
-from parsec_keys.psa.algorithms import ANY_ALGORITHM, Ecdsa, Hash, RsaPss
+from parsec_keys.psa.algorithms import (
+    ANY_ALGORITHM,
+    ANY_HASH,
+    Ecdsa,
+    Hash,
+    RsaPss,
+)
 from parsec_keys.psa.attributes import (
     EccFamily,
     EccKeyPair,
     KeyAttributes,
     KeyPolicy,
     RsaKeyPair,
+    RsaPublicKey,
+    UnstructuredKeyType,
     UsageFlags,
 )
+from parsec_keys.psa.symmetric import BlockCipherMac, TruncatedMac
 from parsec_keys.service.authenticators import ApplicationIdentity, AuthenticatorType
 from parsec_keys.service.key_info import (
     InMemoryKeyInfoManager,
@@ -69,7 +78,17 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> KeyInfoManager:
     return SqliteKeyInfoManager(tmp_path / "store")
 
 
-@pytest.mark.parametrize("attributes", [RSA, ECC, ONE_HASH], ids=["rsa", "ecc", "hash"])
+MAC = KeyAttributes(
+    UnstructuredKeyType.AES,
+    256,
+    KeyPolicy(UsageFlags.SIGN_MESSAGE, TruncatedMac(BlockCipherMac.CMAC, 8)),
+)
+PUBLIC = KeyAttributes(
+    RsaPublicKey(), 2048, KeyPolicy(UsageFlags.VERIFY_HASH, RsaPss(ANY_HASH))
+)
+
+
+@pytest.mark.parametrize("attributes", [RSA, ECC, ONE_HASH, MAC, PUBLIC], ids=str)
 def test_a_record_comes_back_whole(
     manager: KeyInfoManager, attributes: KeyAttributes
 ) -> None:
@@ -85,6 +104,16 @@ def test_applications_do_not_see_each_other(manager: KeyInfoManager) -> None:
     assert manager.find(APP, "key") == mine
     assert manager.find(OTHER, "key") == theirs
     assert manager.records(APP) == [mine]
+
+
+def test_applications_with_keys_are_listed_once(manager: KeyInfoManager) -> None:
+    assert manager.applications() == []
+    for new in (record("a", OTHER), record("a"), record("b")):
+        add(manager, new)
+    intent = record("c", ApplicationIdentity(AuthenticatorType.DIRECT, "creating"))
+    manager.begin(intent.identity, intent.uid)
+
+    assert manager.applications() == [APP, OTHER]
 
 
 def test_a_name_is_taken_in_every_provider(manager: KeyInfoManager) -> None:
