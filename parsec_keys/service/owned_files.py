@@ -47,7 +47,7 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written; nothing of it is left.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     try:
         with open(os.open(partial, flags, 0o600), "wb") as file:
@@ -59,6 +59,20 @@ def write_whole(path: Path, data: bytes) -> None:
         partial.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a file, and what a killed process left of one; nothing there is no error.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    path.unlink(missing_ok=True)
+    _partial(path).unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
 
 
 def sync_directory(path: Path) -> None:

@@ -98,6 +98,19 @@ def test_a_key_is_removed_with_its_file(tmp_path: Path) -> None:
     provider.destroy_key(UID)
 
 
+@pytest.mark.parametrize("suffix", ["pem", "json"])
+def test_what_a_killed_process_was_writing_is_removed(
+    tmp_path: Path, suffix: str
+) -> None:
+    provider = opened(tmp_path)
+    half = tmp_path / "software" / f"{UID.hex()}.{suffix}.partial"
+    half.write_bytes(b"half a secret")
+
+    provider.destroy_key(UID)
+
+    assert not half.exists()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -13,6 +13,7 @@ from parsec_keys.psa.attributes import UnstructuredKeyType
 from parsec_keys.service.key_info import KeyRecord
 from parsec_keys.service.owned_files import (
     own_directory,
+    remove_whole,
     sync_directory,
     unusable,
     write_whole,
@@ -89,8 +90,8 @@ class KeyFiles:
         self._private_keys.pop(uid, None)
         self._symmetric_keys.pop(uid, None)
         try:
-            self._pem(uid).unlink(missing_ok=True)
-            self._json(uid).unlink(missing_ok=True)
+            remove_whole(self._pem(uid))
+            remove_whole(self._json(uid))
             sync_directory(self._directory)
         except OSError as e:
             raise unusable(self._directory, e) from e
