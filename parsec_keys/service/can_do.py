@@ -29,6 +29,7 @@ from parsec_keys.psa.policy import PRIVATE_OPCODES, PUBLIC_KEYS, USAGE
 from parsec_keys.service.key_formats import MONTGOMERY_BITS
 from parsec_keys.service.new_keys import checked, checked_to_generate
 from parsec_keys.service.providers import Provider
+from parsec_keys.service.public_operations import has_encryption
 from parsec_keys.service.rsa_padding import check_room
 
 _SIGNATURES: Final = (
@@ -87,13 +88,21 @@ def _check_use(attributes: KeyAttributes, opcodes: Collection[Opcode]) -> None:
         check_room(policy.algorithm, attributes.bits)
     is_public = isinstance(attributes.type, PUBLIC_KEYS)
     for opcode in _OPCODES.get(type(policy.algorithm), ()):
-        private = opcode in PRIVATE_OPCODES
-        if opcode in opcodes and USAGE[opcode] & usage and not (is_public and private):
+        if is_public and opcode in PRIVATE_OPCODES:
+            continue
+        if opcode is Opcode.PSA_ASYMMETRIC_ENCRYPT and not _encrypts(policy.algorithm):
+            continue
+        if opcode in opcodes and USAGE[opcode] & usage:
             return
     raise NotSupported(
         f"no operation does {policy.algorithm or 'a key without an algorithm'} with "
         f"the usage {usage.words or 'of no flag'} here"
     )
+
+
+def _encrypts(algorithm: a.PermittedAlgorithm) -> bool:
+    # Hardware decrypts with paddings that nobody here encrypts with.
+    return not isinstance(algorithm, a.RsaOaep) or has_encryption(algorithm)
 
 
 def _check_any_size(attributes: KeyAttributes, provider: Provider) -> None:

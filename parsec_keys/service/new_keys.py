@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from parsec_keys.errors import InvalidArgument, NotPermitted, NotSupported
-from parsec_keys.psa.algorithms import ANY_ALGORITHM
+from parsec_keys.psa.algorithms import ANY_ALGORITHM, RsaOaep
 from parsec_keys.psa.attributes import (
     DhKeyPair,
     EccFamily,
@@ -31,7 +31,11 @@ from parsec_keys.service.key_formats import (
     decode_rsa_private_key,
 )
 from parsec_keys.service.providers import KeyExporter, Provider
-from parsec_keys.service.public_operations import check_hashes, load_public_key
+from parsec_keys.service.public_operations import (
+    check_encryption,
+    check_hashes,
+    load_public_key,
+)
 
 
 def checked_to_generate(attributes: KeyAttributes, provider: Provider) -> KeyAttributes:
@@ -75,6 +79,8 @@ def checked(attributes: KeyAttributes, provider: Provider) -> KeyAttributes:
     if is_public:
         _check_public_size(attributes)
         check_hashes(algorithm)
+        if isinstance(algorithm, RsaOaep):
+            check_encryption(algorithm)
     else:
         provider.check_key(attributes)
         provider.check_algorithm(attributes, algorithm)

@@ -66,6 +66,28 @@ def check_hashes(algorithm: PermittedAlgorithm) -> None:
             raise NotSupported(f"{hash_} is not computed here")
 
 
+@functools.lru_cache(maxsize=256)
+def has_encryption(algorithm: AsymmetricEncryption) -> bool:
+    """Whether pyca has an encryption: OAEP is not there for every hash."""
+    modulus = (1 << 4095) | 1  # Any will do to ask.
+    key = rsa.RSAPublicNumbers(65537, modulus).public_key()
+    try:
+        key.encrypt(b"", encryption_padding(algorithm, b""))
+    except (UnsupportedAlgorithm, KeyError):
+        return False
+    return True
+
+
+def check_encryption(algorithm: AsymmetricEncryption) -> None:
+    """Pass if pyca has an encryption.
+
+    Raises:
+        NotSupported: it has not.
+    """
+    if not has_encryption(algorithm):
+        raise NotSupported(f"cryptography has no {algorithm}")
+
+
 def encrypt(
     attributes: KeyAttributes,
     public_key: bytes,
@@ -77,9 +99,9 @@ def encrypt(
 
     Raises:
         InvalidArgument: the plaintext is too long for the key.
-        NotSupported: pyca has no such hash.
+        NotSupported: pyca has no such encryption.
     """
-    check_hashes(algorithm)
+    check_encryption(algorithm)
     key = load_public_key(attributes, public_key)
     assert isinstance(key, rsa.RSAPublicKey)  # noqa: S101
     try:

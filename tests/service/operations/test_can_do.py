@@ -63,6 +63,7 @@ def test_opcodes_are_what_a_provider_implements(caller: Caller, provider: str) -
 GENERATED = [
     *((RSA, bits, a.RsaPss(SHA256)) for bits in (0, 1000, 1024, 2048)),
     (RSA, 2048, a.Ecdsa(SHA256)),
+    (RSA, 2048, a.RsaOaep(a.Hash.SHA3_256)),
     (RSA, 2048, a.RsaPkcs1v15Sign(a.ANY_HASH)),
     (RSA, 2048, None),
     *((PAIR, bits, a.Ecdsa(SHA256)) for bits in (0, 255, 256, 384, 521)),
@@ -112,6 +113,9 @@ def test_generation_is_promised_if_it_succeeds(
         (RSA, 2048, a.RsaPss(SHA256), UsageFlags(0), False),
         (RSA, 2048, a.RsaOaep(SHA256), ENCRYPT, True),
         (RSA, 2048, a.RsaOaep(SHA256), SIGN, False),
+        # cryptography has no OAEP with SHA-3.
+        (RSA, 2048, a.RsaOaep(a.Hash.SHA3_256), ENCRYPT, False),
+        (RsaPublicKey(), 2048, a.RsaOaep(a.Hash.SHA3_256), ENCRYPT, False),
         (RSA, 2048, None, SIGN, False),
         (RSA, 2048, a.Ecdsa(SHA256), SIGN, False),
         (RSA, 1024, a.RsaPss(a.Hash.SHA_512), SIGN, False),

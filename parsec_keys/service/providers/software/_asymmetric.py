@@ -23,6 +23,7 @@ from parsec_keys.psa.algorithms import (
     Ecdsa,
     Hash,
     PermittedAlgorithm,
+    RsaOaep,
     RsaPkcs1v15Sign,
     RsaPss,
     RsaSignature,
@@ -42,7 +43,11 @@ from parsec_keys.service.key_formats import (
     scalar_length,
 )
 from parsec_keys.service.key_info import KeyRecord
-from parsec_keys.service.public_operations import check_hashes, encryption_padding
+from parsec_keys.service.public_operations import (
+    check_encryption,
+    check_hashes,
+    encryption_padding,
+)
 from parsec_keys.service.rsa_padding import pss_parameters
 
 _MontgomeryKey = x25519.X25519PrivateKey | x448.X448PrivateKey
@@ -97,6 +102,8 @@ def check_algorithm(algorithm: PermittedAlgorithm) -> None:
         NotSupported: they cannot.
     """
     check_hashes(algorithm)
+    if isinstance(algorithm, RsaOaep):
+        check_encryption(algorithm)
 
 
 def generate(attributes: KeyAttributes, public_exponent: int) -> PrivateKey:
@@ -192,7 +199,9 @@ def decrypt(
 
     Raises:
         DecryptionFailed: a bad ciphertext.
+        NotSupported: pyca has no such encryption.
     """
+    check_encryption(algorithm)
     scheme = encryption_padding(algorithm, label)
     try:
         return cast(rsa.RSAPrivateKey, private_key).decrypt(ciphertext, scheme)
