@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes
@@ -36,6 +37,7 @@ _MGF1: Final = _RSA + "08"
 _NULL: Final = b"\x05\x00"
 
 
+@functools.cache
 def digest(name: str) -> hashes.HashAlgorithm:
     """The hash of a name of OpenSSL's: ``SHA2-256``, ``SHA-256`` or ``SHA256``.
 

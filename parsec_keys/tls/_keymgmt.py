@@ -25,8 +25,8 @@ from parsec_keys.tls._structures import (
 
 OPERATION_NAMES: Final = {True: b"PARSEC-KEYS-RSA", False: b"PARSEC-KEYS-ECDSA"}
 """Names of signatures and of decryption that no other provider has: libcrypto finds
-ours at once, and does not first
-try to give the key to the provider that it finds under RSA or ECDSA."""
+ours at once, and does not first try to give the key to the provider that it finds under
+RSA or ECDSA."""
 _NAMED: Final = (Operation.SIGNATURE, Operation.ASYM_CIPHER)
 _EXPORT: Final = ctypes.CFUNCTYPE(INT, POINTER, POINTER)
 

@@ -80,7 +80,7 @@ class Libcrypto:
     def fetch(self, key_type: bytes) -> None:
         """Let the first provider that has a key type be everybody's for it.
 
-        OpenSSL 4.0 remembers whose was fetched first since it last forgot all, and it
+        OpenSSL remembers whose was fetched first since it last forgot all, and 4.0
         forgets when a provider is loaded. A key of ours must not be that first one.
         """
         functions = self._functions

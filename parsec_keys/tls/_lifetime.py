@@ -8,7 +8,7 @@ slots later. Nothing that libcrypto points to is ever given back.
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 from parsec_keys._fork import ForkSafeLock
 
@@ -43,39 +43,43 @@ def address(thing: Any) -> int:
     return ctypes.addressof(immortal(thing))
 
 
-class Slots(Generic[T]):
-    """Handles for objects, which C code may free at any time, from any thread."""
+class Slots(dict[int, T]):
+    """Objects by handles, which C code may free at any time, from any thread."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._lock = ForkSafeLock()
         self._free: list[int] = []
-        self._objects: dict[int, T] = {}
 
     def add(self, thing: T) -> int:
         """A handle for an object: an address, as libcrypto wants it."""
-        with self._lock:
-            if not self._free:
-                self._sweep()
-            if not self._free:
-                self._grow()
-            slot = self._free.pop()
-            self._objects[slot] = thing
-        return slot
-
-    def __getitem__(self, slot: int) -> T:
-        return self._objects[slot]
+        while True:
+            try:
+                slot = self._free.pop()  # One step, for all threads: no lock.
+            except IndexError:
+                self._make_room()
+            else:
+                self[slot] = thing
+                return slot
 
     def sweep(self) -> None:
         """Let go of the objects whose handles were freed."""
         with self._lock:
             self._sweep()
 
+    def _make_room(self) -> None:
+        with self._lock:
+            if not self._free:
+                self._sweep()
+            if not self._free:
+                self._grow()
+
     def _sweep(self) -> None:
-        for slot in list(self._objects):
+        for slot in list(self):
             mark = ctypes.c_uint.from_address(slot)
             if mark.value:
                 mark.value = 0
-                del self._objects[slot]
+                del self[slot]
                 self._free.append(slot)
 
     def _grow(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from parsec_keys.errors import NotSupported
@@ -13,10 +13,10 @@ from parsec_keys.tls._structures import Param, ParamType
 
 Value = int | str | bytes
 _UNMODIFIED: Final = (1 << (8 * ctypes.sizeof(ctypes.c_size_t))) - 1
-_END_OF_4: Final = 1 << 32
+_POINTERS: Final = frozenset({ParamType.UTF8_POINTER, ParamType.OCTET_POINTER})
 _PARAM_SIZE: Final = ctypes.sizeof(Param)
 _HARMLESS: Final = frozenset(
-    {"properties", "mgf1-properties", "digest-props", "tls-version"}
+    {b"properties", b"mgf1-properties", b"digest-props", b"tls-version"}
 )
 """The first three choose whose hash is computed: pyca's is, whatever they say. The
 last is what OpenSSL 4 says of the connection; it changes no signature."""
@@ -28,11 +28,18 @@ _TYPES: Final[dict[type, ParamType]] = {
 
 
 def read(pointer: int | None) -> dict[str, Value]:
-    """The values of a list; parameters without data are left out, but empty octets."""
+    """The values of a list, but those without data, and those that change nothing.
+
+    Octets without data are empty ones.
+    """
     values: dict[str, Value] = {}
-    for param in _each(pointer):
-        if param.data or param.type == ParamType.OCTET_STRING:
-            values[param.key.decode()] = _value(param)
+    # Every handshake comes here: what changes nothing is not even looked at.
+    while pointer and (key := ctypes.c_char_p.from_address(pointer).value):
+        if key not in _HARMLESS:
+            param = Param.from_address(pointer)
+            if param.data or param.type == ParamType.OCTET_STRING:
+                values[key.decode()] = _value(param)
+        pointer += _PARAM_SIZE
     return values
 
 
@@ -54,7 +61,7 @@ def refuse_others(values: Mapping[str, Value], known: Mapping[str, ParamType]) -
     Raises:
         NotSupported: there is a parameter that is not known here.
     """
-    for name in values.keys() - known.keys() - _HARMLESS:
+    for name in values.keys() - known.keys():
         raise NotSupported(f"a key of ours does not understand OpenSSL's '{name}'")
 
 
@@ -89,22 +96,13 @@ class ParamList:
         return ctypes.addressof(self._params)
 
 
-def _each(pointer: int | None) -> Iterator[Param]:
-    while pointer:
-        param = Param.from_address(pointer)
-        if not param.key:
-            return
-        yield param
-        pointer += _PARAM_SIZE
-
-
 def _value(param: Param) -> Value:
     if param.type in (ParamType.INTEGER, ParamType.UNSIGNED_INTEGER):
         data = ctypes.string_at(param.data, param.size)
         signed = param.type == ParamType.INTEGER
         return int.from_bytes(data, sys.byteorder, signed=signed)
     start = param.data
-    if param.type in (ParamType.UTF8_POINTER, ParamType.OCTET_POINTER):
+    if param.type in _POINTERS:
         start = ctypes.c_void_p.from_address(start).value
         if not start:
             return ""
@@ -115,23 +113,19 @@ def _value(param: Param) -> Value:
 
 
 def _write(param: Param, value: Value) -> bool:
-    if isinstance(value, int) and param.size == 4 and param.data and value < _END_OF_4:
-        ctypes.c_uint.from_address(param.data).value = value
-        param.return_size = 4
-        return True
-    if isinstance(value, int) and param.size:
-        data = value.to_bytes(param.size, sys.byteorder)
+    size, out = param.size, param.data
+    if isinstance(value, int) and size:
+        data = value.to_bytes(size, sys.byteorder)
     else:
         data = _bytes(value)
-    param.return_size = len(data)
-    if not param.data:
+    length = param.return_size = len(data)
+    if not out:
         return True
-    if param.type in (ParamType.UTF8_POINTER, ParamType.OCTET_POINTER):
+    if param.type in _POINTERS or length > size:
         return False
-    if len(data) > param.size:
-        return False
-    end = b"\x00" if isinstance(value, str) and len(data) < param.size else b""
-    ctypes.memmove(param.data, data + end, len(data + end))
+    if isinstance(value, str) and length < size:
+        data += b"\x00"
+    ctypes.memmove(out, data, len(data))
     return True
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 from parsec_keys.errors import InvalidArgument, NotSupported
 from parsec_keys.tls._bridged import BridgedKey
 from parsec_keys.tls._core import INT, POINTER, SIZE, STRING, Core, dispatch, give
 from parsec_keys.tls._digests import (
+    DIGESTS,
     digest,
     ecdsa_identifier,
     pkcs1_identifier,
@@ -32,6 +33,11 @@ from parsec_keys.tls._structures import (
 )
 
 _DEFAULT: Final = "SHA256"
+_ECDSA: Final = (
+    {each.name: ec.ECDSA(each) for each in DIGESTS.values()},
+    {each.name: ec.ECDSA(utils.Prehashed(each)) for each in DIGESTS.values()},
+)
+"""For messages, and for digests: handshakes come here, and making these takes time."""
 _OF_ECDSA: Final = {"digest": ParamType.UTF8_STRING}
 _SETTABLE: Final = {
     **_OF_ECDSA,
@@ -75,7 +81,9 @@ class Signing:
         if name is not None:
             self.algorithm = digest(name)
         self.hashed = None
-        self.set(read(params))
+        values = read(params)
+        if values:
+            self.set(values)
 
     def set(self, values: dict[str, Value]) -> None:
         """Take parameters.
@@ -104,10 +112,11 @@ class Signing:
         algorithm = self.algorithm
         if algorithm is None:
             return self._sign_octets(data)
+        if not self.key.is_rsa:
+            key = cast(ec.EllipticCurvePrivateKey, self.key.key)
+            return key.sign(data, _ECDSA[prehashed][algorithm.name])
         asked = utils.Prehashed(algorithm) if prehashed else algorithm
-        if isinstance(self.key.key, ec.EllipticCurvePrivateKey):
-            return self.key.key.sign(data, ec.ECDSA(asked))
-        return self.key.key.sign(data, self._scheme(), asked)
+        return cast(rsa.RSAPrivateKey, self.key.key).sign(data, self._scheme(), asked)
 
     def _sign_octets(self, octets: bytes) -> bytes:
         """What EVP_PKEY_sign(3) does when nobody named a digest."""
