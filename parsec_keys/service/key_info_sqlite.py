@@ -177,6 +177,10 @@ class SqliteKeyInfoManager:
             database, self._database = self._database, None
             if database is not None and self._process == os.getpid():
                 database.close()
+            # What could not be undone is for whoever opens the store next.
+            for file in self._held.values():
+                file.close()
+            self._held.clear()
 
     def _sweep(self) -> None:
         """Remove lock files of creations that died before their intent was written."""
