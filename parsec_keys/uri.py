@@ -270,7 +270,11 @@ def _pkcs11_parts(uri: str) -> tuple[dict[str, str], dict[str, str]]:
     known = _TOKEN_ATTRIBUTES | _OBJECT_ATTRIBUTES | _IGNORED_ATTRIBUTES
     _known(attributes, known, "a pkcs11: URI")
     query = {
-        noun: unquote(value) for noun, value in _pairs(query_text, "&", uri).items()
+        # A PIN may be any bytes.
+        noun: unquote(
+            value, errors="surrogateescape" if noun == "pin-value" else "replace"
+        )
+        for noun, value in _pairs(query_text, "&", uri).items()
     }
     _known(query, {"module-path", "pin-value", "pin-source", "store"}, "a pkcs11: URI")
     return attributes, query
@@ -290,7 +294,7 @@ def _pkcs11_config(
     pin = query.get("pin-value")
     if "pin-source" in query:
         source = _absolute(query["pin-source"].removeprefix("file:"))
-        pin = first_line(source)
+        pin = first_line(source, "surrogateescape")
         settings["pin-source"] = f"file:{source}"
     slot = attributes.get("slot-id")
     if slot is not None and not slot.isdecimal():

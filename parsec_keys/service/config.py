@@ -42,7 +42,8 @@ class TpmConfig:
 class Pkcs11Config:
     """The PKCS#11 provider: a module, and what tells one of its tokens from others.
 
-    ``pin`` ``None`` means that nobody logs in.
+    ``pin`` ``None`` means that nobody logs in. Bytes that are no UTF-8 are in it as
+    ``surrogateescape`` has them.
     """
 
     library_path: Path

@@ -159,7 +159,7 @@ def _pkcs11(table: Table, name: str, store: Path | None) -> ProviderConfig:
         table.text("token_label"),
         table.text("serial_number"),
         table.number("slot_number"),
-        None if pin is None else _text(table, pin),
+        None if pin is None else pin.decode("utf-8", "surrogateescape"),
         name,
     )
 
@@ -175,14 +175,6 @@ def _octets(table: Table, key: str) -> bytes | None:
         except ValueError:
             raise table.error(f"'{key}' has no valid hex digits", key) from None
     return value.removeprefix("str:").encode()
-
-
-def _text(table: Table, pin: bytes) -> str:
-    try:
-        return pin.decode()
-    except UnicodeDecodeError:
-        # The decoder's message quotes the secret.
-        raise table.error("'user_pin' is not UTF-8", "user_pin") from None
 
 
 _Reader = Callable[[Table, str, Path | None], ProviderConfig | None]

@@ -84,14 +84,15 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def first_line(path: Path) -> str:
+def first_line(path: Path, errors: str = "strict") -> str:
     """The first line of a file that holds a PIN or a passphrase.
 
     Raises:
         ConfigurationError: it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+        text = path.read_bytes().decode("utf-8", errors)
+        return text.partition("\n")[0].rstrip("\r")
     except OSError as e:
         raise ConfigurationError(f"{path} cannot be read: {e.strerror}") from e
     except UnicodeDecodeError:

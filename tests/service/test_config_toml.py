@@ -110,6 +110,17 @@ def test_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:
     assert "123456" not in str(caught.value)
 
 
+def test_a_pin_of_any_bytes(tmp_path: Path) -> None:
+    table = '[[provider]]\nprovider_type = "Pkcs11"\nlibrary_path = "/x"\n'
+
+    config = read(tmp_path, table + 'user_pin = "hex:ff00fe"\n')
+
+    (provider,) = config.providers
+    assert isinstance(provider, Pkcs11Config)
+    assert provider.pin is not None
+    assert provider.pin.encode("utf-8", "surrogateescape") == b"\xff\x00\xfe"
+
+
 def test_two_providers_of_one_name(tmp_path: Path) -> None:
     read(tmp_path, SOFTWARE + SOFTWARE.partition("\n")[2])
 
