@@ -6,12 +6,16 @@ own locks closed in the child for ever, and C_Finalize would wait for them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 import weakref
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Final
+
+from parsec_keys._fork import ForkSafeLock
 
 FORK_SECONDS: Final = 5.0
 """How long a fork waits for calls to end; then it goes ahead, as forks must."""
@@ -20,10 +24,10 @@ FORK_SECONDS: Final = 5.0
 class CallGate:
     """Lets ``most`` calls in at a time. New, and empty, in every child."""
 
-    __slots__ = ("__weakref__", "_most", "_permits")
+    __slots__ = ("__weakref__", "_most", "_permits", "_wanted")
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self._most = self._wanted = most
         self._permits = threading.Semaphore(most)
         _gates.add(self)
 
@@ -47,16 +51,46 @@ class CallGate:
     ) -> None:
         self.leave()
 
-    def fill(self, deadline: float) -> int:
-        """Take all places, as they get free; how many that were at the deadline."""
-        for taken in range(self._most):
+    def fill(self, deadline: float) -> tuple[int, int]:
+        """Take all places, as they get free: how many at the deadline, of how many."""
+        taken = 0
+        while taken < self._most:
             if not self.enter(max(0.0, deadline - time.monotonic())):
-                return taken
-        return self._most
+                break
+            taken += 1
+        return taken, self._most
+
+    def shrink(self) -> bool:
+        """Keep the caller's place closed from now on, unless it is the last one."""
+        with _resizing:
+            if self._most == 1:
+                return False
+            self._most -= 1
+            return True
+
+    def grow(self) -> None:
+        """Open the places that ``shrink`` closed."""
+        with _resizing:
+            closed, self._most = self._wanted - self._most, self._wanted
+        self.leave(closed)
 
     def renew(self) -> None:
         """Forget who is in."""
+        self._most = self._wanted
         self._permits = threading.Semaphore(self._most)
+
+
+@contextlib.contextmanager
+def nobody_in(gates: Iterable[CallGate], seconds: float) -> Iterator[bool]:
+    """Wait for the calls in gates to end, and keep others out; whether they did."""
+    deadline = time.monotonic() + seconds
+    with _Forking.lock:  # Else a fork and this would wait for each other's places.
+        filled = [(gate, *gate.fill(deadline)) for gate in gates]
+        try:
+            yield all(taken == most for _, taken, most in filled)
+        finally:
+            for gate, taken, _ in filled:
+                gate.leave(taken)
 
 
 _gates: Final[weakref.WeakSet[CallGate]] = weakref.WeakSet()
@@ -69,10 +103,13 @@ class _Forking:
     lock = threading.Lock()
 
 
+_resizing: Final = ForkSafeLock()
+
+
 def _keep_calls_out() -> None:
     _Forking.lock.acquire()
     deadline = time.monotonic() + FORK_SECONDS
-    _filled.extend((gate, gate.fill(deadline)) for gate in list(_gates))
+    _filled.extend((gate, gate.fill(deadline)[0]) for gate in list(_gates))
 
 
 def _let_calls_in() -> None:

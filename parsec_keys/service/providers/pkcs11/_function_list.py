@@ -13,13 +13,18 @@ from typing import Any, Final
 from parsec_keys.errors import ServiceUnavailable
 
 OK: Final = 0
+NOT_INITIALIZED: Final = 0x190
 ALREADY_INITIALIZED: Final = 0x191
+_FUNCTIONS: Final = 68
+"""How many a list has, from version 2.01 on."""
 _OS_LOCKING: Final = 2
+_USER: Final = 1
 _USER_STATES: Final = (1, 3)
 """CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS (section 3.3)."""
 
 _RV: Final = ctypes.c_ulong
 _POINTER: Final = ctypes.c_void_p
+_LOGIN: Final = (ctypes.c_ulong, ctypes.c_ulong, ctypes.c_char_p, ctypes.c_ulong)
 
 
 class _InitializeArguments(ctypes.Structure):  # CK_C_INITIALIZE_ARGS, section 3.7.
@@ -42,13 +47,17 @@ class _SessionInfo(ctypes.Structure):  # CK_SESSION_INFO, section 3.3.
     ]
 
 
-class _List(ctypes.Structure):  # CK_FUNCTION_LIST as far as here, section 3.6.
+class _List(ctypes.Structure):  # CK_FUNCTION_LIST, section 3.6.
     _fields_ = [
         ("version", ctypes.c_ubyte * 2),
         ("initialize", ctypes.CFUNCTYPE(_RV, _POINTER)),
         ("finalize", ctypes.CFUNCTYPE(_RV, _POINTER)),
-        ("others", _POINTER * 13),  # C_GetInfo to C_CloseAllSessions.
+        ("info", ctypes.CFUNCTYPE(_RV, _POINTER)),
+        ("others", _POINTER * 12),  # C_GetFunctionList to C_CloseAllSessions.
         ("session_info", ctypes.CFUNCTYPE(_RV, ctypes.c_ulong, _POINTER)),
+        ("operation_state", _POINTER * 2),
+        ("login", ctypes.CFUNCTYPE(_RV, *_LOGIN)),
+        ("rest", _POINTER * (_FUNCTIONS - 19)),
     ]
 
 
@@ -77,7 +86,17 @@ class FunctionList:
             raise ServiceUnavailable(
                 f"{path} is no PKCS#11 module: C_GetFunctionList says {result:#x}"
             )
-        self._functions: Any = found.contents
+        try:
+            self._functions: Any = found.contents
+        except ValueError as e:
+            raise ServiceUnavailable(f"{path} is no PKCS#11 module: {e}") from e
+        address = ctypes.addressof(found.contents) + _List.initialize.offset
+        # python-pkcs11 calls what is not there, and that is the end of the process.
+        if not all((_POINTER * _FUNCTIONS).from_address(address)):
+            raise ServiceUnavailable(
+                f"{path} is no whole PKCS#11 module: its list lacks functions; ask its "
+                "vendor for a newer one"
+            )
 
     def initialize(self) -> int:
         """C_Initialize with CKF_OS_LOCKING_OK; its CK_RV."""
@@ -87,6 +106,15 @@ class FunctionList:
     def finalize(self) -> None:
         """C_Finalize, whatever it says."""
         self._functions.finalize(None)
+
+    def login(self, session: int, pin: bytes) -> int:
+        """C_Login as the token's user; its CK_RV."""
+        return int(self._functions.login(session, _USER, pin, len(pin)))
+
+    def is_initialized(self) -> bool:
+        """Whether the module still is; somebody else may have finalised it."""
+        info = ctypes.create_string_buffer(256)
+        return int(self._functions.info(ctypes.addressof(info))) != NOT_INITIALIZED
 
     def is_open(self, session: int) -> bool:
         """Whether the token still knows a session's handle."""

@@ -24,6 +24,7 @@ from parsec_keys.service.key_formats import (
 )
 from parsec_keys.service.providers import CreatedKey
 from parsec_keys.service.providers.pkcs11._cryptoki import (
+    DEFAULT,
     REFUSED_KEY,
     Attribute,
     KeyType,
@@ -51,6 +52,12 @@ _CURVE_OIDS: Final[dict[str, str]] = {
 CURVES_BY_PARAMETERS: Final = {
     bytes.fromhex(der): name for name, der in _CURVE_OIDS.items()
 }
+
+
+_NOTHING_SAID: Final = dict.fromkeys(
+    (Attribute.ENCRYPT, Attribute.WRAP, Attribute.DECRYPT, Attribute.UNWRAP), DEFAULT
+)
+"""What python-pkcs11 says of EC keys by itself: tpm2-pkcs11 makes none that cannot."""
 
 
 def find(key_id: bytes) -> dict[Any, Any]:
@@ -99,8 +106,8 @@ def generate(
         made = domain.generate_keypair(
             mechanism=Mechanism.EC_KEY_PAIR_GEN,
             store=True,
-            public_template=public,
-            private_template=private,
+            public_template=_NOTHING_SAID | public,
+            private_template=_NOTHING_SAID | private,
         )
         point = bytes(made[0][Attribute.EC_POINT])
         return CreatedKey(uid, point_of(point, attributes.bits))
@@ -237,16 +244,13 @@ def _templates(
         Attribute.SENSITIVE: not exportable,
         Attribute.EXTRACTABLE: exportable,
         Attribute.SIGN: True,
-        Attribute.DECRYPT: is_rsa,
-        Attribute.UNWRAP: False,
-        Attribute.DERIVE: not is_rsa,
     }
-    public = {
-        **names,
-        Attribute.VERIFY: True,
-        Attribute.ENCRYPT: is_rsa,
-        Attribute.WRAP: False,
-    }
+    public = {**names, Attribute.VERIFY: True}
+    if is_rsa:
+        private |= {Attribute.DECRYPT: True, Attribute.UNWRAP: False}
+        public |= {Attribute.ENCRYPT: True, Attribute.WRAP: False}
+    else:
+        private |= {Attribute.DERIVE: True}
     return public, private
 
 

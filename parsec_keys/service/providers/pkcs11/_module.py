@@ -8,22 +8,35 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import hashlib
 import os
 import threading
+import time
+import weakref
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pkcs11 import _pkcs11
 
 from parsec_keys._fork import ForkSafeLock
-from parsec_keys.errors import PinIncorrect, ServiceUnavailable
-from parsec_keys.service.providers.pkcs11._cryptoki import exceptions, translated
+from parsec_keys.errors import ServiceUnavailable
+from parsec_keys.service.providers.pkcs11._calls import CallGate, nobody_in
 from parsec_keys.service.providers.pkcs11._function_list import (
     ALREADY_INITIALIZED,
     OK,
     FunctionList,
 )
+from parsec_keys.service.providers.pkcs11._logins import Logins
+from parsec_keys.service.shared_files import one_process_at_a_time
+
+RESTART_SECONDS: Final = 10.0
+"""How long a module that works since it was started again is not started once more."""
+
+
+class Era(NamedTuple):
+    """What handles of sessions and objects belong to: a process, a start in it."""
+
+    process: int
+    start: int
 
 
 class _OsLockedLibrary(_pkcs11.lib):
@@ -44,94 +57,92 @@ class Module:
         self.path = path
         self.serialised: contextlib.AbstractContextManager[Any]
         self.functions = FunctionList(path)
-        self._process = os.getpid()
-        self._logins = ForkSafeLock()
-        self._login_sessions: dict[int, tuple[Any, int, bytes]] = {}
-        self._refused_pins: set[tuple[int, bytes]] = set()
-        """Slots and SHA-256 of PINs that tokens refused: nobody tries them again."""
+        self.logins = Logins(self.functions)
+        self.starting = CallGate(1)
+        """Who opens, reconnects or closes a token; a fork waits for these calls too."""
+        self._gates: weakref.WeakSet[CallGate] = weakref.WeakSet([self.starting])
+        self.stores = 0
+        """How many stores have it open."""
+        self.works = False
+        """Whether anything worked since it was started."""
+        self._restarted = -RESTART_SECONDS
         self._initialize()
-        self.library: Any = _OsLockedLibrary(str(path))
-        # Never freed: when Python ends, freeing it would look for methods of a class
-        # that is gone by then, and print so.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.library))
+        self._era = Era(os.getpid(), 0)
+        self.library: Any = _library(path)
 
-    def in_this_process(self) -> int:
-        """This process's id, after initialising the module again in a child."""
-        process = os.getpid()
-        if self._process != process:
+    def new_gate(self, most: int) -> CallGate:
+        """A gate for calls of this module, which a restart of it waits for."""
+        gate = CallGate(most)
+        self._gates.add(gate)
+        return gate
+
+    def era(self) -> Era:
+        """What handles belong to now; in a child, after initialising it there."""
+        if self._era.process != os.getpid():
             with _loading:
-                if self._process != process:
-                    # A child must initialise for itself (PKCS#11 3.0, section 5.4); a
-                    # module that notices a fork finalises nothing here. One that is
-                    # not ours may have been initialised again by its owner.
-                    if not self.is_shared:
-                        self.functions.finalize()
-                    _inherited.append(self._login_sessions)
-                    self._login_sessions = {}
-                    self._initialize()
-                    self._process = process
-        return process
+                if self._era.process != os.getpid():
+                    self._start_in_a_child()
+        return self._era
 
-    def login(self, token: Any, pin: str, asked: str) -> None:
-        """Log in to a token, once a process for all of its stores.
+    def restart(self, era: Era, seconds: float) -> None:
+        """Start the module again, if nobody has done so since ``era``.
+
+        That ends the sessions of everybody in this process. It is not done to a module
+        that somebody else started, nor soon again while other operations work: what
+        fails then is the fault of a key.
 
         Raises:
-            PinIncorrect, PinLocked, AuthenticationError: the token does not let us in.
+            ServiceUnavailable: it does not start, or other threads do not come back.
         """
-        slot = int(token.slot.slot_id)
-        digest = hashlib.sha256(pin.encode()).digest()
-        with self._logins:
-            known = self._login_sessions.get(slot)
-            if known is not None and known[2] == digest:
-                self._login_sessions[slot] = (known[0], known[1] + 1, digest)
+        with (
+            one_process_at_a_time("pkcs11", str(self.path)),
+            nobody_in(list(self._gates), seconds) as alone,
+        ):
+            if self._era != era:
                 return
-            if known is not None or (slot, digest) in self._refused_pins:
-                raise PinIncorrect(
-                    f"{asked} failed: this is not the PIN of the token, which was "
-                    "told so before and is not asked again"
-                )
-            session = self._open_session(token, pin, slot, digest, asked)
-            self._login_sessions[slot] = (session, 1, digest)
+            if self.functions.is_initialized():
+                recently = time.monotonic() < self._restarted + RESTART_SECONDS
+                if self.is_shared or (self.works and recently):
+                    return
+                if not alone:
+                    raise ServiceUnavailable(
+                        f"the PKCS#11 module {self.path} fails, and cannot be started "
+                        "again while it keeps other threads busy: start the program "
+                        "again"
+                    )
+                self.functions.finalize()
+            self.logins.forget_all(self.functions)
+            self._initialize()
+            self._restarted, self.works = time.monotonic(), False
+            self._era = Era(era.process, era.start + 1)
 
-    def logout(self, token: Any) -> None:
-        """Take back one ``login``; the last one ends it for the whole process."""
-        slot = int(token.slot.slot_id)
-        with self._logins:
-            known = self._login_sessions.pop(slot, None)
-            if known is None or self._process != os.getpid():
-                return
-            session, count, digest = known
-            if count > 1:
-                self._login_sessions[slot] = (session, count - 1, digest)
-                return
-            with contextlib.suppress(exceptions.PKCS11Error):
-                session.close()
+    def _start_in_a_child(self) -> None:
+        """Initialise the module for a child of its own (PKCS#11 3.0, section 5.4)."""
+        was_shared = self.is_shared
+        self._initialize()
+        # A module that noticed the fork has begun anew; one that is not ours may have
+        # been initialised again by its owner.
+        if self.is_shared and not was_shared:
+            self._forget_the_parent()
+        self.logins.forget_all(self.functions)
+        self._era = Era(os.getpid(), self._era.start)
 
-    def renew_login(self, token: Any, pin: str, asked: str) -> None:
-        """Log in again, for all stores of a token, if the login is lost."""
-        slot = int(token.slot.slot_id)
-        with self._logins:
-            known = self._login_sessions.get(slot)
-            if known is not None and self.functions.is_logged_in(known[0].handle):
-                return
-            self._login_sessions.pop(slot, None)
-            self.login(token, pin, asked)
-            if known is not None:
-                session, _, digest = self._login_sessions[slot]
-                self._login_sessions[slot] = (session, known[1], digest)
+    def _forget_the_parent(self) -> None:
+        """Begin anew in a child with a module that has not noticed the fork.
 
-    def _open_session(
-        self, token: Any, pin: str, slot: int, digest: bytes, asked: str
-    ) -> Any:
+        With a copy of it: the C_Finalize of some ends what is their parent's, and
+        tpm2-pkcs11's locks the TPM so. One that does not load as a copy is finalised.
+        """
         try:
-            return token.open(user_pin=pin)
-        except exceptions.UserAlreadyLoggedIn:
-            return token.open()
-        except exceptions.PKCS11Error as e:
-            error = translated(e, asked)
-            if isinstance(error, PinIncorrect):
-                self._refused_pins.add((slot, digest))
-            raise error from e
+            copy = _copy(self.path)
+            functions = FunctionList(copy)
+        except (OSError, ServiceUnavailable):
+            self.functions.finalize()
+            self._initialize()
+        else:
+            self.functions = functions
+            self._initialize()
+            self.library = _library(copy)
 
     def _initialize(self) -> None:
         result = self.functions.initialize()
@@ -144,11 +155,25 @@ class Module:
         self.serialised = threading.RLock() if self.is_shared else _no_lock
 
 
+def _library(path: Path) -> Any:
+    library = _OsLockedLibrary(str(path))
+    # Never freed: when Python ends, freeing it would look for methods of a class that
+    # is gone by then, and print so.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
+    return library
+
+
+def _copy(path: Path) -> Path:
+    """A copy of a module, which the loader takes for another one."""
+    descriptor = os.memfd_create(path.name)
+    with open(descriptor, "wb", closefd=False) as copy:  # Its number is its name.
+        copy.write(path.read_bytes())
+    return Path(f"/proc/self/fd/{descriptor}")
+
+
 _no_lock: Final = contextlib.nullcontext()
 _loading: Final = ForkSafeLock()
 _modules: Final[dict[Path, Module]] = {}
-_inherited: Final[list[object]] = []
-"""A parent's sessions, which a finaliser in the child must not close."""
 
 
 def load(path: Path) -> Module:

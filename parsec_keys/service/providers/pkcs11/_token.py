@@ -7,25 +7,23 @@ remembers the key objects that it has found.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from parsec_keys._fork import ForkSafeLock
 from parsec_keys.errors import (
-    AuthenticationError,
     ConfigurationError,
     Error,
     KeyNotFound,
-    PinLocked,
     ServiceUnavailable,
 )
 from parsec_keys.service.config import Pkcs11Config
 from parsec_keys.service.providers.pkcs11 import _module
-from parsec_keys.service.providers.pkcs11._calls import CallGate
+from parsec_keys.service.providers.pkcs11._calls import nobody_in
 from parsec_keys.service.providers.pkcs11._cryptoki import (
     LOST,
+    SICK,
     Attribute,
     ObjectClass,
     TokenFlag,
@@ -33,12 +31,15 @@ from parsec_keys.service.providers.pkcs11._cryptoki import (
     translated,
 )
 from parsec_keys.service.providers.pkcs11._function_list import FunctionList
+from parsec_keys.service.providers.pkcs11._logins import close
+from parsec_keys.service.providers.pkcs11._module import Era
 from parsec_keys.service.shared_files import one_process_at_a_time
 
 T = TypeVar("T")
 
 MOST_SESSIONS: Final = 16
 WAIT_SECONDS: Final = 30.0
+RECOVERABLE: Final = (*LOST, *SICK)
 
 
 class PooledSession:
@@ -55,15 +56,17 @@ class PooledSession:
         """The private key of a template, which ``key_id`` stands for.
 
         Raises:
-            KeyNotFound: the token has none, or several.
+            KeyNotFound: the token has several.
         """
         key = self._keys.get(key_id)
         if key is None:
             found = self.private_keys(template)
-            if len(found) != 1:
+            if not found:
+                raise exceptions.NoSuchKey
+            if len(found) > 1:
                 raise KeyNotFound(
                     f"the token has {len(found)} private keys where one was expected: "
-                    "restore it, or delete the key"
+                    "remove those that are not it, or delete the key"
                 )
             key = self._keys[key_id] = found[0]
         return key
@@ -105,12 +108,30 @@ class Token:
             AuthenticationError: the token does not let us in.
         """
         self._config = config
-        self._calls = CallGate(MOST_SESSIONS)
         with one_process_at_a_time("pkcs11", str(config.library_path)):
             self.module = _module.load(config.library_path)
+        self._calls = self.module.new_gate(MOST_SESSIONS)
         self._closed = False
         self._read_only = False
-        self._open()
+        self._idle: list[PooledSession] = []
+        self._life = 0
+        """How often the token was found; it changes with nobody inside."""
+        self._era = self.module.era()
+        asked = f"opening the token of '{config.name}'"
+        try:
+            self._open(asked)
+        except exceptions.PKCS11Error as e:
+            # Some modules look for tokens when they start, and not later. Where other
+            # stores use this one, it is not for a wrong name that it starts again.
+            is_absent = isinstance(e, exceptions.NoSuchToken)
+            if not self._may_recover(e) or (is_absent and self.module.stores):
+                raise translated(e, asked) from e
+            self._restart(asked, self._era, 0)
+            try:
+                self._open(asked)
+            except exceptions.PKCS11Error as again:
+                raise translated(again, asked) from again
+        self.module.stores += 1
 
     @property
     def serial(self) -> str:
@@ -124,22 +145,29 @@ class Token:
         return self._token.slot
 
     def run(self, asked: str, use: Callable[[PooledSession], T]) -> T:
-        """Run ``use(session)``; a session that is lost is replaced, once.
+        """Run ``use(session)``, which must bear to be begun three times.
+
+        What is lost is replaced: first the session, then all that the module knows.
 
         Raises:
             Error: what the token said, in our words.
         """
-        self._check_open()
-        if self._process != os.getpid():
-            self._reopen_after_fork()
-        try:
-            return self._with_session(asked, use)
-        except LOST:
-            self._reconnect(asked)
-        try:
-            return self._with_session(asked, use)
-        except LOST as e:
-            raise translated(e, asked) from e
+        for cure in (self._reconnect, self._restart, None):
+            self._check_open()
+            era, life = self.module.era(), self._life
+            try:
+                if self._era != era:
+                    self._reopen(asked)
+                    life = self._life
+                return self._with_session(asked, use)
+            except exceptions.PKCS11Error as e:
+                if cure is None or not self._may_recover(e):
+                    raise translated(e, asked) from e
+                error = e
+            # A session in the middle of something is closed, and the others are good.
+            if not isinstance(error, exceptions.OperationActive):
+                self._apply(cure, asked, era, life)
+        raise AssertionError
 
     def close(self) -> None:
         """Close the sessions and log out. A second call does nothing.
@@ -150,16 +178,14 @@ class Token:
         if self._closed:
             return
         self._closed = True
-        if self._process != os.getpid():
+        self.module.stores -= 1
+        if self._era != self.module.era():
             return
-        taken = self._calls.fill(time.monotonic() + WAIT_SECONDS)
-        try:
-            with _starting, self.module.serialised:
-                self._drop_idle()
-                if self._config.pin is not None:
-                    self.module.logout(self._token)
-        finally:
-            self._calls.leave(taken)
+        gates = [self._calls, self.module.starting]
+        with nobody_in(gates, WAIT_SECONDS), self.module.serialised:
+            self._drop_idle()
+            if self._config.pin is not None:
+                self.module.logins.logout(self._token)
 
     def forget(self, key_id: bytes) -> None:
         """Forget a key that was removed."""
@@ -167,40 +193,51 @@ class Token:
             session.forget(key_id)
 
     def _with_session(self, asked: str, use: Callable[[PooledSession], T]) -> T:
-        if not self._calls.enter(WAIT_SECONDS):
-            raise ServiceUnavailable(
-                f"{asked} failed: all {MOST_SESSIONS} sessions with the token were "
-                f"busy for {WAIT_SECONDS:.0f} seconds"
-            )
-        try:
-            self._check_open()
-            with self.module.serialised:
-                return self._borrowing(self._idle, use)
-        except LOST:
-            raise
-        except exceptions.PKCS11Error as e:
-            raise translated(e, asked) from e
-        finally:
-            self._calls.leave()
+        deadline = time.monotonic() + WAIT_SECONDS
+        while self._calls.enter(max(0.0, deadline - time.monotonic())):
+            is_full = False
+            try:
+                self._check_open()
+                if self._era != self.module.era():
+                    raise exceptions.SessionHandleInvalid
+                with self.module.serialised:
+                    result = self._borrowing(self._idle_or_new(), use)
+                self.module.works = True
+                return result
+            except exceptions.SessionCount:
+                # The token has fewer sessions than we would use: wait for one of them.
+                is_full = self._calls.shrink()
+                if not is_full:
+                    raise
+            finally:
+                if not is_full:
+                    self._calls.leave()
+        raise ServiceUnavailable(
+            f"{asked} failed: all sessions with the token, {MOST_SESSIONS} at most, "
+            f"were busy for {WAIT_SECONDS:.0f} seconds: use it from fewer threads, or "
+            "try again"
+        )
 
     def _borrowing(
-        self, idle: list[PooledSession], use: Callable[[PooledSession], T]
+        self, session: PooledSession, use: Callable[[PooledSession], T]
     ) -> T:
-        try:
-            session = idle.pop()
-        except IndexError:
-            session = self._new_session()
         try:
             result = use(session)
         except Error:
-            idle.append(session)
+            self._idle.append(session)
             raise
         except BaseException:
             # It may be lost, or in the middle of something.
-            _close(session)
+            close(session.session)
             raise
-        idle.append(session)
+        self._idle.append(session)
         return result
+
+    def _idle_or_new(self) -> PooledSession:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._new_session()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -214,88 +251,98 @@ class Token:
             self._read_only = True
             return PooledSession(self._token.open(), functions)
 
-    def _open(self) -> None:
+    def _open(self, asked: str) -> None:
+        """Find the token and log in, in a module that knows nothing of this store."""
         # SoftHSM 2.6 finds no token while another process is starting on it.
         with (
             one_process_at_a_time("pkcs11", str(self._config.library_path)),
-            _starting,
+            self.module.starting,
         ):
-            process = self.module.in_this_process()
+            era = self.module.era()
             with self.module.serialised:
-                self._open_alone()
-            # Last: until now a child's other threads wait for this one.
-            self._process = process
-
-    def _open_alone(self) -> None:
-        self._idle: list[PooledSession] = []
-        asked = f"opening the token of '{self._config.name}'"
-        try:
-            self._token = _find(self._config, self.module.library)
-            self._read_only = bool(self._token.flags & TokenFlag.WRITE_PROTECTED)
-            self._login(asked)
-        except exceptions.PKCS11Error as e:
-            raise translated(e, asked) from e
-
-    def _login(self, asked: str) -> None:
-        pin = self._config.pin
-        if pin is None:
-            return
-        flags = self._token.flags
-        if flags & TokenFlag.USER_PIN_LOCKED:
-            raise PinLocked(
-                f"{asked} failed: its PIN is locked: have its security officer unlock "
-                "it"
-            )
-        if flags & TokenFlag.USER_PIN_FINAL_TRY:
-            raise AuthenticationError(
-                f"{asked} was not tried: one more wrong PIN locks it; log in once with "
-                "the vendor's tool, then open the store again"
-            )
-        self.module.login(self._token, pin, asked)
-
-    def _reconnect(self, asked: str) -> None:
-        """Start over after the token lost objects, sessions or the login."""
-        with _starting, self.module.serialised:
-            self._drop_idle()
-            try:
-                self._token = _find(self._config, self.module.library)
+                _dead.append(self._idle)
+                self._idle = []
+                self._found()
                 if self._config.pin is not None:
-                    self.module.renew_login(self._token, self._config.pin, asked)
-            except exceptions.PKCS11Error as e:
+                    self.module.logins.login(self._token, self._pin, asked)
+            self._era = era
+
+    def _reopen(self, asked: str) -> None:
+        """Open again, once for all threads, in a child or after a restart."""
+        with _reopening:
+            if self._era != self.module.era():
+                self._open(asked)
+
+    def _apply(
+        self, cure: Callable[[str, Era, int], None], asked: str, era: Era, life: int
+    ) -> None:
+        """Apply a cure; one that itself needs the next one is left to it."""
+        try:
+            cure(asked, era, life)
+        except exceptions.PKCS11Error as e:
+            if not self._may_recover(e):
                 raise translated(e, asked) from e
 
-    def _reopen_after_fork(self) -> None:
-        with _reopening:
-            if self._process != os.getpid():
-                _inherited.append(self._idle)
-                self._open()
+    def _reconnect(self, asked: str, era: Era, life: int) -> None:
+        """Start over after the token lost objects, sessions or the login."""
+        with nobody_in([self._calls, self.module.starting], WAIT_SECONDS) as alone:
+            # A handle of before may mean another key by then.
+            if not alone:
+                raise ServiceUnavailable(
+                    f"{asked} failed: the token was lost, and keeps other threads "
+                    "busy: try again"
+                )
+            if (self.module.era(), self._life) != (era, life):
+                return
+            with self.module.serialised:
+                self._drop_idle()
+                self._calls.grow()
+                self._found()
+                if self._config.pin is not None:
+                    self.module.logins.renew(self._token, self._pin, asked)
+
+    def _restart(self, asked: str, era: Era, life: int) -> None:
+        self.module.restart(era, WAIT_SECONDS)
+
+    def _may_recover(self, error: exceptions.PKCS11Error) -> bool:
+        return isinstance(error, RECOVERABLE) or not (
+            self.module.functions.is_initialized()
+        )
+
+    def _found(self) -> None:
+        self._token = _find(self._config, self.module.library)
+        self._read_only = bool(self._token.flags & TokenFlag.WRITE_PROTECTED)
+        self._life += 1
+
+    @property
+    def _pin(self) -> bytes:
+        return (self._config.pin or "").encode("utf-8", "surrogateescape")
 
     def _drop_idle(self) -> None:
         with contextlib.suppress(IndexError):  # Other threads take them too.
             while True:
-                _close(self._idle.pop())
+                close(self._idle.pop().session)
 
 
 _reopening: Final = ForkSafeLock()
-_starting: Final = CallGate(1)
-"""Who opens, reconnects or closes a token; a fork waits for these calls too."""
-_inherited: Final[list[object]] = []
-"""A parent's sessions, which a finaliser in the child must not close."""
-
-
-def _close(session: PooledSession) -> None:
-    # What was lost cannot be closed.
-    with contextlib.suppress(exceptions.PKCS11Error):
-        session.session.close()
+_dead: Final[list[object]] = []
+"""Sessions of a parent or a module's past, which no finaliser may close."""
 
 
 def _find(config: Pkcs11Config, library: Any) -> Any:
-    """The one initialised token that a configuration means."""
-    there = [
-        slot.get_token()
-        for slot in library.get_slots(token_present=True)
-        if config.slot_number in (None, int(slot.slot_id))
-    ]
+    """The one initialised token that a configuration means.
+
+    Raises:
+        ConfigurationError: several match.
+        NoSuchToken: none does.
+    """
+    there, error = [], None
+    for slot in library.get_slots(token_present=True):
+        if config.slot_number in (None, int(slot.slot_id)):
+            try:
+                there.append(slot.get_token())
+            except exceptions.PKCS11Error as e:
+                error = e  # Others may be well.
     there = [token for token in there if token.flags & TokenFlag.TOKEN_INITIALIZED]
     matching = [
         token
@@ -305,12 +352,14 @@ def _find(config: Pkcs11Config, library: Any) -> Any:
     ]
     if len(matching) == 1:
         return matching[0]
+    if not matching and error is not None:
+        raise error
     names = ", ".join(sorted(f"'{token.label}'" for token in there)) or "none"
     if matching:
         raise ConfigurationError(
             f"several tokens match ({names}): name one with token=, serial= or slot-id="
         )
-    raise ServiceUnavailable(
+    raise exceptions.NoSuchToken(
         f"no initialised token matches; {config.library_path} has {names}: insert or "
         "initialise it, or correct token=, serial= or slot-id="
     )
