@@ -22,7 +22,10 @@ PACKAGES = (
     *("parsec-keys", "cryptography", "tpm2-pytss", "python-pkcs11"),
     *("protobuf", "platformdirs", "click", "rich", "pyjwt", "hypothesis"),
 )
-DEBIAN_PACKAGES = ("swtpm", "softhsm2", "libtss2-dev", "openssl", "openssh-server")
+DEBIAN_PACKAGES = (
+    *("swtpm", "softhsm2", "libtss2-dev", "openssl", "openssh-server"),
+    *("libtpm2-pkcs11-1", "opencryptoki"),
+)
 TOKENS = ("shared", "pin", "without", "twin", "twin")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from parsec_keys.emulators import Swtpm
 from parsec_keys.errors import Error
 from parsec_keys.service.config import TpmConfig
 from parsec_keys.service.providers.tpm import TpmProvider, _tss
+from tests.service.providers import tokens
+from tests.service.providers.faults import compiled
+from tests.service.providers.tokens import Token
 from tests.want import missing
 
 
@@ -56,3 +60,40 @@ def esapi(swtpm: Swtpm) -> Iterator[Any]:
     opened = _tss.ESAPI(swtpm.tcti)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def new_token(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], Token]]:
+    """A function that makes a token of a kind, which no other test has touched."""
+    with contextlib.ExitStack() as started:
+
+        def make(kind: str) -> Token:
+            try:
+                token = tokens.started(kind, tmp_path_factory.mktemp(kind))
+                return started.enter_context(token)
+            except Error as e:
+                missing("pkcs11", str(e))
+
+        yield make
+
+
+@pytest.fixture(scope="session", params=tokens.KINDS)
+def any_token(
+    request: pytest.FixtureRequest, new_token: Callable[[str], Token]
+) -> tuple[str, Token]:
+    """A token of each kind, for tests that leave it as it was."""
+    return request.param, new_token(request.param)
+
+
+@pytest.fixture(scope="session")
+def softhsm_token(new_token: Callable[[str], Token]) -> Token:
+    """A SoftHSM token for tests that leave it as it was."""
+    return new_token("softhsm")
+
+
+@pytest.fixture(scope="session")
+def injector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fault injector, compiled."""
+    return compiled(tmp_path_factory.mktemp("injector"))

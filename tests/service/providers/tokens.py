@@ -1,0 +1,294 @@
+"""Tokens of three modules: SoftHSM, tpm2-pkcs11 and opencryptoki's software token.
+
+Each is used in children (``children``), which ``enter`` prepares.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+from parsec_keys.emulators import PIN, Swtpm, softhsm_module
+from parsec_keys.errors import ServiceUnavailable
+from parsec_keys.service.providers.tpm import _tss
+from tests.service.providers.children import in_a_child
+from tests.service.providers.raw_module import RawModule
+from tests.service.providers.tpm_keys import handles
+
+SO_PIN = "87654321"
+_FOLDERS = (Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib/aarch64-linux-gnu"))
+_START_SECONDS = 10.0
+
+
+class Token(Protocol):
+    """A token, and the module that reaches it."""
+
+    module: Path
+    label: str
+
+    def enter(self) -> None:
+        """Make this process, a child, one that can use the module."""
+
+    def lose_power(self) -> None:
+        """Stop the daemon or the chip behind the module."""
+
+    def regain_power(self) -> None:
+        """Start it again."""
+
+
+def url(
+    token: Token, store: Path, pin: str | None = PIN, module: Path | None = None
+) -> str:
+    """The URL of a store on a token, perhaps through a module in front of its own."""
+    said = "" if pin is None else f"&pin-value={quote(pin)}"
+    path = module or token.module
+    return f"pkcs11:token={token.label}?module-path={path}&store={store}{said}"
+
+
+class SoftHsmToken:
+    """A SoftHSM of its own: a copy of the module, which no other test has loaded."""
+
+    label = "token"
+
+    def __init__(self, directory: Path) -> None:
+        self.module = directory / "libsofthsm2.so"
+        shutil.copy(softhsm_module(), self.module)
+        self.tokens = directory / "tokens"
+        self.tokens.mkdir()
+        self.configuration = directory / "softhsm2.conf"
+        self.configuration.write_text(
+            f"directories.tokendir = {self.tokens}\n"
+            "objectstore.backend = file\nlog.level = ERROR\n"
+        )
+        self.add(self.label)
+
+    def add(self, label: str) -> None:
+        """Initialise another token."""
+        run(
+            *("softhsm2-util", "--module", str(self.module), "--init-token", "--free"),
+            *("--label", label, "--so-pin", SO_PIN, "--pin", PIN),
+            environment={"SOFTHSM2_CONF": str(self.configuration)},
+        )
+
+    def enter(self) -> None:
+        os.environ["SOFTHSM2_CONF"] = str(self.configuration)
+
+    def lose_power(self) -> None:
+        """Take all tokens out."""
+        self.tokens.rename(self.tokens.with_name("drawer"))
+        self.tokens.mkdir()
+
+    def regain_power(self) -> None:
+        self.tokens.rmdir()
+        self.tokens.with_name("drawer").rename(self.tokens)
+
+
+class Tpm2Token:
+    """A token of tpm2-pkcs11, whose TPM is a swtpm of its own."""
+
+    label = "token"
+
+    def __init__(self, directory: Path) -> None:
+        self.module = _module("libtpm2_pkcs11.so", "libtpm2-pkcs11-1")
+        self.store = directory / "token"
+        self.store.mkdir()
+        self.swtpm = Swtpm(directory / "swtpm")
+        in_a_child(self._initialise)
+
+    def _initialise(self) -> None:
+        self.enter()
+        module = RawModule(self.module)
+        module.initialize()
+        module.init_token(module.slots()[0], self.label, SO_PIN.encode(), PIN.encode())
+        module.finalize()
+
+    def enter(self) -> None:
+        os.environ["TPM2_PKCS11_STORE"] = str(self.store)
+        os.environ["TPM2_PKCS11_TCTI"] = self.swtpm.tcti
+        os.environ["TSS2_LOG"] = "all+NONE"
+
+    def flush(self) -> None:
+        """Empty the TPM's three slots, which a child that ended may have filled."""
+        with _tss.ESAPI(self.swtpm.tcti) as tpm:
+            for handle in handles(tpm):
+                _tss.flush_raw(tpm, handle)
+
+    def lose_power(self) -> None:
+        # A TPM that is not told counts it as a wrong PIN: three times, and it locks.
+        with _tss.ESAPI(self.swtpm.tcti) as tpm:
+            tpm.shutdown(_tss.TPM2_SU.CLEAR)
+        self.swtpm.stop()
+
+    def regain_power(self) -> None:
+        self.swtpm.start()
+
+
+class OpencryptokiToken:
+    """opencryptoki's software token, with its daemon, in namespaces of their own.
+
+    Its folders and its daemon's socket are the machine's; here they are mounted over,
+    for this token's processes alone, so that no root and no token of the machine is
+    needed.
+    """
+
+    label = "token"
+
+    def __init__(self, directory: Path) -> None:
+        self.module = _module("libopencryptoki.so", "opencryptoki")
+        for folder in (
+            "lib/swtok/TOK_OBJ",
+            "etc",
+            "log",
+            "run/lock/opencryptoki/swtok",
+        ):
+            (directory / folder).mkdir(parents=True)
+        (directory / "etc/opencryptoki.conf").write_text(
+            "version opencryptoki-3.1\nslot 0\n{\nstdll = libpkcs11_sw.so\n}\n"
+        )
+        groups = Path("/etc/group").read_text().splitlines()
+        others = [line for line in groups if not line.startswith("pkcs11:")]
+        (directory / "group").write_text("\n".join([*others, "pkcs11:x:0:", ""]))
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._room = subprocess.Popen(
+            [
+                *("setpriv", "--pdeathsig", "KILL", "unshare", "--user"),
+                *("--map-root-user", "--mount", "--ipc", "sh", "-ec", _ROOM),
+            ],
+            cwd=directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._room.stdout is not None
+        assert self._room.stderr is not None
+        if self._room.stdout.readline() != "ready\n":
+            self._room.wait()
+            raise ServiceUnavailable(
+                "opencryptoki wants namespaces, and this machine forbids them: "
+                + self._room.stderr.read().strip()
+            )
+        try:
+            self._initialise()
+        except BaseException:
+            self.close()
+            raise
+
+    def _initialise(self) -> None:
+        self.regain_power()
+        for answers in (
+            ("-I", SO_PIN, self.label),
+            ("-P", SO_PIN, SO_PIN, SO_PIN),
+            ("-u", SO_PIN, PIN, PIN),
+        ):
+            run(
+                *(*self._inside, "pkcsconf", answers[0], "-c", "0"),
+                answers="\n".join((*answers[1:], "")),
+            )
+
+    @property
+    def _inside(self) -> tuple[str, ...]:
+        room = f"--target={self._room.pid}"
+        return ("nsenter", room, "--user", "--mount", "--ipc", "--preserve-credentials")
+
+    def enter(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for kind in ("user", "ipc", "mnt"):
+            with open(f"/proc/{self._room.pid}/ns/{kind}") as namespace:
+                assert libc.setns(namespace.fileno(), 0) == 0, os.strerror(
+                    ctypes.get_errno()
+                )
+
+    def lose_power(self) -> None:
+        assert self._daemon is not None
+        self._daemon.kill()  # With a client, it does not heed less.
+        self._daemon.wait()
+        self._daemon = None
+
+    def regain_power(self) -> None:
+        self._daemon = subprocess.Popen(
+            [*self._inside, "setpriv", "--pdeathsig", "KILL", "pkcsslotd", "-f"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        # The socket is there before the daemon serves it.
+        deadline = time.monotonic() + _START_SECONDS
+        asking = [*self._inside, "pkcsconf", "-i"]
+        while subprocess.run(asking, capture_output=True, check=False).returncode:
+            assert time.monotonic() < deadline, "pkcsslotd does not start"
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """Stop the daemon, and let the namespaces go."""
+        if self._daemon is not None:
+            self.lose_power()
+        self._room.send_signal(signal.SIGKILL)
+        self._room.communicate()
+
+
+_ROOM = """
+mount --bind group /etc/group
+mount --bind lib /var/lib/opencryptoki
+mount --bind etc /etc/opencryptoki
+mount --bind log /var/log
+mkdir -p /var/log/opencryptoki
+mount --bind run /run
+mount -t tmpfs none /dev/shm
+echo ready
+exec sleep infinity
+"""
+
+
+@contextlib.contextmanager
+def started(kind: str, directory: Path) -> Iterator[Token]:
+    """A token of a kind, one of ``KINDS``.
+
+    Raises:
+        ServiceUnavailable: its software is not installed.
+    """
+    if kind == "softhsm":
+        yield SoftHsmToken(directory)
+    elif kind == "tpm2-pkcs11":
+        tpm2 = Tpm2Token(directory)
+        with tpm2.swtpm:
+            yield tpm2
+    else:
+        token = OpencryptokiToken(directory)
+        try:
+            yield token
+        finally:
+            token.close()
+
+
+KINDS = ("softhsm", "tpm2-pkcs11", "opencryptoki")
+
+
+def run(
+    *command: str, answers: str = "", environment: dict[str, str] | None = None
+) -> None:
+    """Run a program that makes tokens; its output is why it failed."""
+    done = subprocess.run(
+        command,
+        input=answers,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **(environment or {})},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _module(name: str, package: str) -> Path:
+    for folder in _FOLDERS:
+        path = folder / "pkcs11" / name
+        if path.exists():
+            return path
+    raise ServiceUnavailable(f"{name} is not installed: run apt install {package}")
