@@ -2,7 +2,8 @@
 
 Rule: what a provider implements is derived from this table, never listed by hand. What
 takes only the public half of a key needs no capability: it is done here, alike for
-every provider. ``symmetric_operations`` has the other half of the table.
+every provider. ``symmetric_operations`` and ``attestation_operations`` have the rest of
+the table.
 """
 
 from __future__ import annotations
@@ -77,9 +78,10 @@ class Implemented:
     def _load_the_rest(self) -> None:
         if self._complete:
             return
-        from parsec_keys.service import symmetric_operations as rest
+        from parsec_keys.service import attestation_operations, symmetric_operations
 
-        self._add(rest.HANDLERS)
+        self._add(symmetric_operations.HANDLERS)
+        self._add(attestation_operations.HANDLERS)
         self._complete = True
 
     def _add(self, handlers: Handlers) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from parsec_keys.psa.opcodes import Opcode
-from parsec_keys.psa.operations import Operation
+from parsec_keys.psa.operations import KeyOperation
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +22,26 @@ class CredentialParameters:
 
 
 @dataclass(frozen=True, slots=True)
-class PrepareKeyAttestation(Operation[CredentialParameters]):
+class PrepareKeyAttestation(KeyOperation[CredentialParameters]):
     """Answer what a verifier needs. An empty attesting key is the endorsement key."""
 
     opcode = Opcode.PREPARE_KEY_ATTESTATION
-    attested_key_name: str
+    key_name: str
     attesting_key_name: str = ""
+    fingerprint: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class AttestKey(Operation[bytes]):
-    """Answer the credential, which only the TPM that holds the key can open."""
+class AttestKey(KeyOperation[bytes]):
+    """Answer the credential, which only the TPM that holds the key can open.
+
+    ``credential_blob`` and ``secret`` are what TPM2_MakeCredential gives, each without
+    its outer size.
+    """
 
     opcode = Opcode.ATTEST_KEY
-    attested_key_name: str
+    key_name: str
     credential_blob: bytes
     secret: bytes
     attesting_key_name: str = ""
+    fingerprint: bytes | None = None

@@ -24,6 +24,7 @@ from parsec_keys.psa.operations import ProviderInfo
 from parsec_keys.service.key_info import KeyRecord
 
 if TYPE_CHECKING:
+    from parsec_keys.psa.operations.attestation import CredentialParameters
     from parsec_keys.psa.symmetric import AeadAlgorithm, Cipher, Mac
 
 
@@ -136,6 +137,32 @@ class KeyExporter(Protocol):
 
     def export_key(self, key: KeyRecord) -> bytes:
         """The private key, in the format of ``PsaImportKey``."""
+
+
+@runtime_checkable
+class Attester(Protocol):
+    """Proves to somebody else that a key is in this facility.
+
+    An empty ``attesting_key_name`` means the facility's own endorsement key.
+    """
+
+    def prepare_key_attestation(
+        self, key: KeyRecord, attesting_key_name: str
+    ) -> CredentialParameters:
+        """What a verifier needs to make a credential that only ``key`` opens."""
+
+    def attest_key(
+        self,
+        key: KeyRecord,
+        attesting_key_name: str,
+        credential_blob: bytes,
+        secret: bytes,
+    ) -> bytes:
+        """The credential.
+
+        Raises:
+            InvalidArgument: it was made for another key or facility, or is damaged.
+        """
 
 
 @runtime_checkable

@@ -326,7 +326,7 @@ def _read_attest(message: pb.AttestKey) -> AttestKey:
 
 
 def _write_attest(message: pb.AttestKey, asked: AttestKey) -> None:
-    message.attested_key_name = asked.attested_key_name
+    message.attested_key_name = asked.key_name
     message.attesting_key_name = asked.attesting_key_name
     credential = message.parameters.activate_credential
     credential.SetInParent()
@@ -346,7 +346,7 @@ def _write_prepare(
 ) -> None:
     names = message.parameters.activate_credential
     names.SetInParent()
-    names.attested_key_name = asked.attested_key_name
+    names.attested_key_name = asked.key_name
     names.attesting_key_name = asked.attesting_key_name
 
 

@@ -46,7 +46,7 @@ OPCODES = {
         *(Opcode.PSA_MAC_COMPUTE, Opcode.PSA_MAC_VERIFY),
     },
     "pkcs11": EVERYWHERE | {Opcode.PSA_EXPORT_KEY},
-    "tpm": EVERYWHERE,
+    "tpm": EVERYWHERE | {Opcode.PREPARE_KEY_ATTESTATION, Opcode.ATTEST_KEY},
 }
 
 

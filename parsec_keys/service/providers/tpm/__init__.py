@@ -18,12 +18,14 @@ from parsec_keys.psa.algorithms import (
 )
 from parsec_keys.psa.attributes import EccKeyPair, KeyAttributes, RsaKeyPair
 from parsec_keys.psa.operations import ProviderInfo
+from parsec_keys.psa.operations.attestation import CredentialParameters
 from parsec_keys.service.config import TpmConfig
 from parsec_keys.service.implicit_rejection import RejectionSecrets
 from parsec_keys.service.key_info import KeyRecord
 from parsec_keys.service.providers import AdoptedKey, CreatedKey
 from parsec_keys.service.providers.tpm import (
     _adoption,
+    _attestation,
     _capabilities,
     _decryption,
     _keys,
@@ -51,6 +53,7 @@ class TpmProvider:
             (0, 1, 0),
         )
         self._secrets = RejectionSecrets()
+        self._endorsement_auth = config.endorsement_hierarchy_auth
         self._chip = Chip(config)
         asked = f"asking the TPM '{config.tcti}' what it can do"
         try:
@@ -129,6 +132,24 @@ class TpmProvider:
         self, key: KeyRecord, algorithm: KeyAgreement, peer_key: bytes
     ) -> bytes:
         return _decryption.agree(self._chip, key, peer_key)
+
+    def prepare_key_attestation(
+        self, key: KeyRecord, attesting_key_name: str
+    ) -> CredentialParameters:
+        _attestation.check(attesting_key_name)
+        return _attestation.prepare(self._chip, self._endorsement_auth, key)
+
+    def attest_key(
+        self,
+        key: KeyRecord,
+        attesting_key_name: str,
+        credential_blob: bytes,
+        secret: bytes,
+    ) -> bytes:
+        _attestation.check(attesting_key_name)
+        return _attestation.attest(
+            self._chip, self._endorsement_auth, key, credential_blob, secret
+        )
 
     def generate_random(self, size: int) -> bytes:
         random = bytearray()

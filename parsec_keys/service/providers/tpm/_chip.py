@@ -56,6 +56,7 @@ class Chip:
         self._closed = False
         self._esapi: Any = None
         self._session: Any = None
+        self._policy: Any = None
         self._tenancy: Tenancy | SoleTenancy = SoleTenancy()
         self._process = 0
         self._primary_name = b""
@@ -112,6 +113,38 @@ class Chip:
                 return command(self._esapi, handle, self._session_for(secret=secret))
 
         return self._guarded(asked, with_key)
+
+    def loaded(self, uid: bytes, make: Callable[[], Any]) -> Any:
+        """Within a command: an object's handle. ``make`` makes what is not there yet.
+
+        The object stays in the TPM until others need its slot.
+        """
+        handle = self._loaded.get(uid)
+        if handle is None:
+            saved = self._saved.get(uid)
+            handle = make() if saved is None else self._esapi.context_load(saved)
+            self._loaded[uid] = handle
+            self._note()
+        self._loaded.move_to_end(uid)
+        return handle
+
+    @contextlib.contextmanager
+    def policy_session(self) -> Iterator[Any]:
+        """Within a command: a policy session, which is gone afterwards."""
+        self._policy = self._esapi.start_auth_session(
+            tpm_key=_tss.ESYS_TR.NONE,
+            bind=_tss.ESYS_TR.NONE,
+            session_type=_tss.TPM2_SE.POLICY,
+            symmetric=_tss.NO_CIPHER,
+            auth_hash=_tss.TPM2_ALG.SHA256,
+        )
+        try:
+            self._note()
+            yield self._policy
+        finally:
+            self._flush(self._policy)
+            self._policy = None
+            self._note()
 
     def forget(self, uid: bytes) -> None:
         """Take a key out of the TPM, if it is there."""
@@ -198,7 +231,7 @@ class Chip:
     def _abandon(self) -> None:
         # A parent's context is never closed here: it would talk over its line.
         _abandoned.append((self._esapi, self._saved))
-        self._esapi, self._session = None, None
+        self._esapi, self._session, self._policy = None, None, None
         self._loaded, self._saved, self._ours = OrderedDict(), {}, []
 
     def _connect(self, left: Iterable[int]) -> None:
@@ -255,24 +288,16 @@ class Chip:
         self._loaded, self._ours = OrderedDict(), []
 
     def _note(self) -> None:
-        handles = [*self._loaded.values()]
-        if self._session is not None:
-            handles.append(self._session)
-        self._ours = [int(self._esapi.tr_get_tpm_handle(each)) for each in handles]
+        handles = (*self._loaded.values(), self._session, self._policy)
+        self._ours = [
+            int(self._esapi.tr_get_tpm_handle(each))
+            for each in handles
+            if each is not None
+        ]
         self._tenancy.note(self._ours)
 
     def _primary(self) -> Any:
-        handle = self._loaded.get(_PRIMARY)
-        if handle is None:
-            saved = self._saved.get(_PRIMARY)
-            if saved is not None:
-                handle = self._esapi.context_load(saved)
-            else:
-                handle = self._create_primary()
-            self._loaded[_PRIMARY] = handle
-            self._note()
-        self._loaded.move_to_end(_PRIMARY)
-        return handle
+        return self.loaded(_PRIMARY, self._create_primary)
 
     def _create_primary(self) -> Any:
         try:
@@ -297,14 +322,8 @@ class Chip:
                 f"{asked} failed: the key was made by another TPM, or this TPM was "
                 "cleared since; use the TPM that made it, or make a new key"
             )
-        saved = self._saved.get(uid)
-        if saved is not None:
-            handle = self._esapi.context_load(saved)
-        else:
-            handle = self._load(asked, key)
-        self._loaded[uid] = handle
+        handle = self.loaded(uid, lambda: self._load(asked, key))
         self._esapi.tr_set_auth(handle, key.auth)
-        self._note()
         return handle
 
     def _load(self, asked: str, key: LoadableKey) -> Any:

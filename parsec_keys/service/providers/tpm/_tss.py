@@ -26,6 +26,8 @@ from tpm2_pytss import (
     TPM2_SU,
     TPM2B_ECC_PARAMETER,
     TPM2B_ECC_POINT,
+    TPM2B_ENCRYPTED_SECRET,
+    TPM2B_ID_OBJECT,
     TPM2B_PRIVATE,
     TPM2B_PUBLIC,
     TPM2B_SENSITIVE,
@@ -65,6 +67,8 @@ __all__ = [
     "ESYS_TR",
     "TPM2B_ECC_PARAMETER",
     "TPM2B_ECC_POINT",
+    "TPM2B_ENCRYPTED_SECRET",
+    "TPM2B_ID_OBJECT",
     "TPM2B_PRIVATE",
     "TPM2B_PUBLIC",
     "TPM2B_SENSITIVE",
@@ -123,6 +127,7 @@ AES_128_CFB: Final = TPMT_SYM_DEF(
     keyBits=TPMU_SYM_KEY_BITS(sym=128),
     mode=TPMU_SYM_MODE(sym=TPM2_ALG.CFB),
 )
+NO_CIPHER: Final = TPMT_SYM_DEF(algorithm=TPM2_ALG.NULL)
 
 # The storage primary of TSS2 PRIVATE KEY files, so that those load under it too: P-256
 # where the TPM has it, because RSA primaries take hardware minutes to find.
@@ -137,6 +142,25 @@ _PRIMARY: Final = (
 )
 ECC_PRIMARY: Final = TPM2B_PUBLIC.parse("ecc256:aes128cfb", objectAttributes=_PRIMARY)
 RSA_PRIMARY: Final = TPM2B_PUBLIC.parse("rsa2048:aes128cfb", objectAttributes=_PRIMARY)
+
+# The RSA endorsement key of the TCG EK Credential Profile (template L-1), so that its
+# public key is that of the manufacturer's certificate.
+ENDORSEMENT_KEY: Final = TPM2B_PUBLIC.parse(
+    "rsa2048:aes128cfb",
+    objectAttributes=(
+        TPMA_OBJECT.FIXEDTPM
+        | TPMA_OBJECT.FIXEDPARENT
+        | TPMA_OBJECT.SENSITIVEDATAORIGIN
+        | TPMA_OBJECT.ADMINWITHPOLICY
+        | TPMA_OBJECT.RESTRICTED
+        | TPMA_OBJECT.DECRYPT
+    ),
+    # PolicySecret with the endorsement hierarchy.
+    authPolicy=bytes.fromhex(
+        "837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa"
+    ),
+)
+ENDORSEMENT_KEY.publicArea.unique.rsa = bytes(256)
 NO_SUCH_KEY_TYPE: Final = frozenset({TPM2_RC.TYPE, TPM2_RC.CURVE})
 
 # A response code's upper bytes name the layer: 0 is the TPM itself, 11 and 12 its
@@ -160,7 +184,8 @@ _STALE: Final = frozenset(
 )
 LACKS_USAGE: Final = frozenset({TPM2_RC.ATTRIBUTES})
 """A key whose attributes forbid what it is asked for."""
-_REFUSED: Final = frozenset({TPM2_RC.BAD_AUTH, TPM2_RC.AUTH_FAIL})
+REFUSED: Final = frozenset({TPM2_RC.BAD_AUTH, TPM2_RC.AUTH_FAIL})
+"""An auth value that is not the right one."""
 
 
 def code(error: TSS2_Exception) -> int:
@@ -224,7 +249,7 @@ def translated(error: TSS2_Exception, asked: str) -> Error:
             f"{asked} failed: the TPM is locked against dictionary attacks: wait, or "
             "have its owner reset the lock (tpm2_dictionarylockout --clear-lockout)"
         )
-    if number in _REFUSED:
+    if number in REFUSED:
         return AuthenticationError(
             f"{asked} failed: the TPM refuses the auth value ({error}): configure "
             "owner_hierarchy_auth if the owner hierarchy has one; a key that somebody "
