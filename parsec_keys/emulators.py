@@ -26,6 +26,8 @@ PIN: Final = "1234"
 """The user PIN of every token that is made here."""
 _START_SECONDS: Final = 10.0
 _PORTS: Final = (10_000, 32_000)
+_GET_CAPABILITY: Final = bytes((0, 0, 0, 1))
+"""A command to swtpm's control port that changes nothing (swtpm_ioctls(3))."""
 
 
 class Swtpm:
@@ -104,9 +106,14 @@ class Swtpm:
             assert self._process is not None  # noqa: S101
             if self._process.poll() is not None:
                 return False
-            # The control port: a connection to the other one is a client's.
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port + 1)) == 0:
+            # The control port: a connection to the other one is a client's. Both are
+            # listening once something is answered there, this one a little earlier.
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", port + 1), 1) as probe,
+            ):
+                probe.sendall(_GET_CAPABILITY)
+                if probe.recv(1):
                     return True
             time.sleep(0.01)
         return False
