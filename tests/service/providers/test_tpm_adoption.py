@@ -23,6 +23,7 @@ from tests.service.providers.tpm_keys import (
     adopted,
     ec_attributes,
     generated,
+    lockout_counter,
     signs,
 )
 
@@ -54,18 +55,27 @@ def test_another_key_at_the_handle_is_not_used(tpm: TpmProvider, esapi: Any) -> 
         signs(tpm, key)
 
 
-def test_a_key_with_a_password_is_refused_until_the_tpm_locks(
-    tpm: TpmProvider, esapi: Any
-) -> None:
+def test_a_key_with_a_password_is_tried_once(tpm: TpmProvider, esapi: Any) -> None:
     _persist(esapi, NO_AUTH, 0x81000010, auth=b"password")
     key = adopted(tpm, "handle=0x81000010")
-    esapi.dictionary_attack_parameters(2, 1000, 1000)
 
-    for _ in range(2):
+    for _ in range(3):
         with pytest.raises(AuthenticationError, match="password of its own"):
             signs(tpm, key)
+
+    assert lockout_counter(esapi) == 1
+
+
+def test_a_tpm_that_is_locked(tpm: TpmProvider, esapi: Any) -> None:
+    persistent = _persist(esapi, NO_AUTH, 0x81000010, auth=b"password")
+    _persist(esapi, NO_AUTH, 0x81000011)
+    esapi.dictionary_attack_parameters(1, 1000, 1000)
+    esapi.tr_set_auth(persistent, b"another program's mistake")
+    with pytest.raises(_tss.TSS2_Exception):
+        esapi.ecdh_zgen(persistent, _tss.TPM2B_ECC_POINT())
+
     with pytest.raises(PinLocked, match="dictionary"):
-        signs(tpm, key)
+        signs(tpm, adopted(tpm, "handle=0x81000011"))
 
     # Our own keys are outside of that protection.
     signs(tpm, generated(tpm, ec_attributes(256)))

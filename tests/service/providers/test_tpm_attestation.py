@@ -46,13 +46,12 @@ from tests.service.providers.tpm_keys import (
     generated,
     handles,
     imported,
+    lockout_counter,
     rsa_attributes,
     rsa_public_key,
     signs,
 )
 
-LOCKOUT_COUNTER = 0x20E
-"""TPM_PT_LOCKOUT_COUNTER (TPM 2.0 part 2, section 6.13)."""
 CREDENTIAL = b"what the verifier wants to see"
 
 
@@ -176,7 +175,7 @@ def test_every_damage_to_a_credential(tpm: TpmProvider, esapi: Any) -> None:
     # Nothing was loaded anew: a client's nonsense costs the others nothing.
     assert before == handles(esapi)
     assert tpm.attest_key(key, "", blob, secret) == CREDENTIAL
-    assert _lockout_counter(esapi) == 0
+    assert lockout_counter(esapi) == 0
 
 
 def test_only_the_endorsement_key_attests(tpm: TpmProvider) -> None:
@@ -225,7 +224,7 @@ def test_the_endorsement_hierarchy_has_an_auth_value(
         tpm.close()
 
     attests(right, key)
-    assert _lockout_counter(esapi) == 0
+    assert lockout_counter(esapi) == 0
     right.close()
     assert handles(esapi) == []
 
@@ -404,11 +403,6 @@ def _damaged(data: bytes) -> list[bytes]:
         *flipped,
         *(b"", data[:1], data[:-1], data + b"\0", _sized(data), bytes(1000)),
     ]
-
-
-def _lockout_counter(esapi: Any) -> int:
-    _, data = esapi.get_capability(_tss.TPM2_CAP.TPM_PROPERTIES, LOCKOUT_COUNTER, 1)
-    return int(data.data.tpmProperties[0].value)
 
 
 def _sized(data: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -13,7 +14,7 @@ from parsec_keys.psa.algorithms import ECDH, Hash, RsaOaep
 from parsec_keys.service.config import TpmConfig
 from parsec_keys.service.key_formats import curve_of
 from parsec_keys.service.key_info import KeyRecord
-from parsec_keys.service.providers.tpm import TpmProvider, _tcti
+from parsec_keys.service.providers.tpm import TpmProvider, _tcti, _tss
 from parsec_keys.service.providers.tpm._key_id import (
     LoadableKey,
     decode_key_id,
@@ -21,6 +22,7 @@ from parsec_keys.service.providers.tpm._key_id import (
 from tests.service.providers.tpm_keys import (
     ec_attributes,
     generated,
+    handles,
     imported,
     rsa_attributes,
     rsa_public_key,
@@ -71,6 +73,30 @@ def test_no_secret_crosses_a_bus(
     traffic = capture.read_bytes()
     secrets = [message, secret, *(_auth_value(key) for key in (rsa_key, ec_key))]
     assert [each in traffic for each in secrets] == [not protect_bus] * 4
+
+
+@pytest.mark.parametrize("protect_bus", [True, False])
+def test_no_hierarchys_auth_value_crosses_a_bus(
+    swtpm: Swtpm,
+    esapi: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    protect_bus: bool,
+) -> None:
+    auth = b"the owner hierarchy's"
+    esapi.hierarchy_change_auth(_tss.ESYS_TR.OWNER, auth)
+    capture = tmp_path / "bus.pcap"
+    monkeypatch.setenv("TCTI_PCAP_FILE", str(capture))
+    tcti = f"pcap:{swtpm.tcti}"
+    tpm = TpmProvider.open(TpmConfig(tcti, auth, protect_bus=protect_bus))
+    keys = [generated(tpm, ec_attributes(256)) for _ in range(4)]
+
+    for key in keys * 2:
+        signs(tpm, key)
+    tpm.close()
+
+    assert (auth in capture.read_bytes()) == (not protect_bus)
+    assert handles(esapi) == []
 
 
 @pytest.mark.parametrize("bits", [256, 521])

@@ -25,7 +25,7 @@ from parsec_keys.errors import (
     StorageFailure,
 )
 from parsec_keys.service.config import TpmConfig
-from parsec_keys.service.providers.tpm import TpmProvider, _tss
+from parsec_keys.service.providers.tpm import TpmProvider, _chip, _tss
 from parsec_keys.service.providers.tpm._key_id import (
     LoadableKey,
     PersistentKey,
@@ -131,13 +131,19 @@ def test_others_flush_everything(tpm: TpmProvider, esapi: Any) -> None:
         signs(tpm, key)
 
     for handle in handles(esapi):
-        _tss.flush_raw(esapi, handle)
+        esapi.flush_context(esapi.tr_from_tpmpublic(handle))
 
     for key in keys:
         signs(tpm, key)
 
 
-def test_others_fill_the_slots(tpm: TpmProvider, config: TpmConfig, esapi: Any) -> None:
+def test_others_fill_the_slots(
+    tpm: TpmProvider,
+    config: TpmConfig,
+    esapi: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_chip, "_PAUSES", (0.001,))
     key = generated(tpm, ec_attributes(256))
     tpm.close()
     foreign = [esapi.create_primary(None, "ecc")[0] for _ in range(3)]

@@ -26,6 +26,8 @@ from parsec_keys.service.providers.tpm import TpmProvider, _tss
 
 TRANSIENT, LOADED_SESSIONS = 0x80000000, 0x02000000
 """The first handles of two kinds (TPM 2.0 part 2, section 7.4)."""
+LOCKOUT_COUNTER = 0x20E
+"""TPM_PT_LOCKOUT_COUNTER (TPM 2.0 part 2, section 6.13)."""
 SHA256 = utils.Prehashed(hashes.SHA256())
 
 
@@ -90,6 +92,12 @@ def signs(tpm: TpmProvider, key: KeyRecord) -> None:
         rsa_public_key(key).verify(signature, digest, padding.PKCS1v15(), SHA256)
     else:
         verify_ecdsa(key, tpm.sign_hash(key, Ecdsa(Hash.SHA_256), digest), digest)
+
+
+def lockout_counter(esapi: Any) -> int:
+    """How many failures the TPM counts as a dictionary attack."""
+    _, data = esapi.get_capability(_tss.TPM2_CAP.TPM_PROPERTIES, LOCKOUT_COUNTER, 1)
+    return int(data.data.tpmProperties[0].value)
 
 
 def handles(esapi: Any) -> list[int]:

@@ -15,7 +15,7 @@ from parsec_keys.errors import AuthenticationError, InvalidArgument, NotSupporte
 from parsec_keys.psa.operations.attestation import CredentialParameters
 from parsec_keys.service.key_info import KeyRecord
 from parsec_keys.service.providers.tpm import _tss
-from parsec_keys.service.providers.tpm._chip import Chip
+from parsec_keys.service.providers.tpm._chip import Chip, Displaced
 from parsec_keys.service.providers.tpm._keys import public_key_data
 from parsec_keys.service.providers.tpm._signing import run_with_key
 
@@ -58,6 +58,8 @@ def prepare(chip: Chip, auth: bytes | None, key: KeyRecord) -> CredentialParamet
 
     def command(esapi: Any, handle: Any, session: Any) -> CredentialParameters:
         public, name, _ = esapi.read_public(handle)
+        if public_key_data(public) != key.public_key:
+            raise Displaced
         endorsement = _endorsement_key(chip, esapi, known, session)
         attesting, _, _ = esapi.read_public(endorsement)
         area = public.publicArea

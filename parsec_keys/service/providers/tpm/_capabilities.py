@@ -72,7 +72,7 @@ def _has_rsa(esapi: Any, bits: int) -> bool:
     try:
         esapi.test_parms(parameters)
     except _tss.TSS2_Exception as e:
-        if _tss.code(e) == -1:
+        if not _tss.is_of_the_tpm(e):
             raise
         return False
     return True

@@ -2,7 +2,8 @@
 
 A TPM has as few as three slots for objects. Keys are loaded when they are used, least
 recently used ones leave when the TPM is full, and all of it is done again when the TPM
-turns out to have forgotten us.
+turns out to have forgotten us. What may be ours in the TPM is written down before it is
+there, so that an answer that never arrives leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -16,24 +17,36 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 from parsec_keys._fork import ForkSafeLock
-from parsec_keys.errors import KeyNotFound, ProviderFailure, ServiceUnavailable
+from parsec_keys.errors import (
+    AuthenticationError,
+    KeyNotFound,
+    ProviderFailure,
+    ServiceUnavailable,
+)
 from parsec_keys.service.config import TpmConfig
-from parsec_keys.service.providers.tpm import _tcti, _tss
-from parsec_keys.service.providers.tpm._connection import connect
+from parsec_keys.service.providers.tpm import _marks, _tcti, _tss
+from parsec_keys.service.providers.tpm._connection import Connection, Silence
 from parsec_keys.service.providers.tpm._key_id import LoadableKey, PersistentKey
 from parsec_keys.service.providers.tpm._tenancy import SoleTenancy, Tenancy
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-_RETRIES: Final = 8
+_PAUSES = tuple(0.005 * 2**attempt for attempt in range(8))
+"""How long to wait for other programs to give back a slot: 1.3 seconds in all."""
 _PLAIN: Final = _tss.TPMA_SESSION.CONTINUESESSION
 _ENCRYPTED: Final = _PLAIN | _tss.TPMA_SESSION.ENCRYPT | _tss.TPMA_SESSION.DECRYPT
+_MOST_EVICTIONS: Final = 8
+"""How many objects make room for one command, which needs three."""
 _MOST_SAVED: Final = 1024
 """How many keys' saved contexts, of about 1.5 kB, are remembered."""
 
 _abandoned: Final[list[object]] = []
 """A parent's contexts: a finaliser in the child would talk over the parent's line."""
+
+
+class Displaced(Exception):
+    """Within a command: the TPM has another program's object where ours was."""
 
 
 class Chip:
@@ -56,11 +69,11 @@ class Chip:
         self._closed = False
         self._esapi: Any = None
         self._session: Any = None
-        self._policy: Any = None
         self._tenancy: Tenancy | SoleTenancy = SoleTenancy()
         self._process = 0
         self._primary_name = b""
-        self._ours: list[int] = []
+        self._marks: dict[bytes, bytes] = {}
+        self._refused: set[LoadableKey | PersistentKey] = set()
         try:
             self.run(f"opening the TPM '{config.tcti}'", lambda esapi: None)
         except BaseException:
@@ -106,32 +119,51 @@ class Chip:
         """
 
         def with_key() -> T:
+            if key not in self._refused:
+                try:
+                    return with_handle()
+                except _tss.TSS2_Exception as e:
+                    if _tss.code(e) != _tss.TPM2_RC.AUTH_FAIL or key.auth:
+                        raise
+                    self._refused.add(key)
+            raise AuthenticationError(
+                f"{asked} failed: it has a password of its own, and such a key is not "
+                "used here; each further try would count as a dictionary attack"
+            )
+
+        def with_handle() -> T:
+            # First, because it needs the primary, and one slot may be all there is.
+            session = self._session_for(secret=secret)
             if isinstance(key, LoadableKey):
-                handle = self._loaded_handle(asked, uid, key)
-                return command(self._esapi, handle, self._session_for(secret=secret))
+                return command(
+                    self._esapi, self._loaded_handle(asked, uid, key), session
+                )
             with self._persistent(asked, key) as handle:
-                return command(self._esapi, handle, self._session_for(secret=secret))
+                return command(self._esapi, handle, session)
 
         return self._guarded(asked, with_key)
 
-    def loaded(self, uid: bytes, make: Callable[[], Any]) -> Any:
+    def loaded(self, uid: bytes, make: Callable[[], Any], name: bytes = b"") -> Any:
         """Within a command: an object's handle. ``make`` makes what is not there yet.
 
-        The object stays in the TPM until others need its slot.
+        The object stays in the TPM until others need its slot. ``name`` is its name, if
+        it is known before.
         """
         handle = self._loaded.get(uid)
         if handle is None:
-            saved = self._saved.get(uid)
-            handle = make() if saved is None else self._esapi.context_load(saved)
-            self._loaded[uid] = handle
-            self._note()
+            if name:
+                self._note(uid, _marks.of_object(name))
+            handle = self._loaded[uid] = self._from_saved(uid) or make()
+            mark = _marks.of_object(self._name_of(handle))
+            if mark != self._marks.get(uid):
+                self._note(uid, mark)
         self._loaded.move_to_end(uid)
         return handle
 
     @contextlib.contextmanager
     def policy_session(self) -> Iterator[Any]:
         """Within a command: a policy session, which is gone afterwards."""
-        self._policy = self._esapi.start_auth_session(
+        session = self._esapi.start_auth_session(
             tpm_key=_tss.ESYS_TR.NONE,
             bind=_tss.ESYS_TR.NONE,
             session_type=_tss.TPM2_SE.POLICY,
@@ -139,12 +171,10 @@ class Chip:
             auth_hash=_tss.TPM2_ALG.SHA256,
         )
         try:
-            self._note()
-            yield self._policy
+            self._note(_POLICY, self._mark_of_session(session))
+            yield session
         finally:
-            self._flush(self._policy)
-            self._policy = None
-            self._note()
+            self._flush(_POLICY, session)
 
     def forget(self, uid: bytes) -> None:
         """Take a key out of the TPM, if it is there."""
@@ -152,14 +182,14 @@ class Chip:
         def flush(esapi: Any) -> None:
             handle = self._loaded.pop(uid, None)
             if handle is not None:
-                self._flush(handle)
-                self._note()
+                self._flush(uid, handle)
 
         with self._one_command:
             self._saved.pop(uid, None)
-            # A TPM that cannot be reached keeps nobody from deleting a key.
             if uid in self._loaded and not self._closed:
-                self.run("removing a key", flush)
+                # A TPM that cannot be reached keeps nobody from deleting a key.
+                with contextlib.suppress(ServiceUnavailable):
+                    self.run("removing a key", flush)
 
     def close(self) -> None:
         """Flush all that is ours and let the TPM go. A second call does nothing."""
@@ -171,7 +201,7 @@ class Chip:
                 self._abandon()
             elif self._esapi is not None:
                 with (
-                    contextlib.suppress(_tss.TSS2_Exception),
+                    contextlib.suppress(_tss.TSS2_Exception, Silence),
                     self._tenancy.turn() as left,
                 ):
                     self._leave(left)
@@ -183,15 +213,27 @@ class Chip:
                 raise ServiceUnavailable("this key store is closed: open it again")
             if self._process != os.getpid():
                 self._start_in_this_process()
+            if self._esapi is not None and self._esapi.lost:
+                self._let_go()
             with self._tenancy.turn() as left:
                 try:
                     if self._esapi is None:
-                        self._connect(left or ())
+                        self._connect(left)
                     elif left is not None:
                         self._move_in(left)
                     return self._resumed(asked, command)
                 except _tss.TSS2_Exception as e:
                     raise _tss.translated(e, asked) from e
+                except Displaced:
+                    raise ServiceUnavailable(
+                        f"{asked} failed: another program flushes what is not its own "
+                        "out of the TPM: use a resource manager, as device:/dev/tpmrm0"
+                    ) from None
+                except Silence as e:
+                    raise ServiceUnavailable(
+                        f"{asked} failed: {e}: the TPM hangs, or does something long; "
+                        "check it and its resource manager, and try again"
+                    ) from None
 
     def _resumed(self, asked: str, command: Callable[[], T]) -> T:
         """Run a command, once more with everything anew if the TPM had restarted."""
@@ -200,26 +242,31 @@ class Chip:
         except _tss.TSS2_Exception as e:
             if not _tss.is_stale(e):
                 raise
+        except Displaced:
+            pass
         logger.info("%s: the TPM may have restarted; loading keys again", asked)
         # It may not have, and then what was loaded is still there.
-        left = self._ours
         self._let_go()
-        self._connect(left)
+        self._connect(None)
         return self._patiently(command)
 
     def _patiently(self, command: Callable[[], T]) -> T:
-        """Run a command again while the TPM asks for that, or for a free slot."""
-        for attempt in range(_RETRIES):
+        """Run a command again for as long as all that it lacks is a free slot."""
+        evictions, pauses = range(_MOST_EVICTIONS), iter(_PAUSES)
+        while True:
             try:
                 return command()
             except _tss.TSS2_Exception as e:
-                number = _tss.code(e)
-                if number in _tss.SLOTS_FULL and self._evict():
-                    continue
-                if number not in _tss.AGAIN:
+                if _tss.code(e) not in _tss.SLOTS_FULL:
                     raise
-            time.sleep(0.005 * 2**attempt)
-        return command()
+                if evictions and self._evict():
+                    evictions = evictions[1:]
+                    continue
+                # Another program may give one back.
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+            time.sleep(pause)
 
     def _start_in_this_process(self) -> None:
         self._abandon()
@@ -231,15 +278,15 @@ class Chip:
     def _abandon(self) -> None:
         # A parent's context is never closed here: it would talk over its line.
         _abandoned.append((self._esapi, self._saved))
-        self._esapi, self._session, self._policy = None, None, None
-        self._loaded, self._saved, self._ours = OrderedDict(), {}, []
+        self._esapi, self._session = None, None
+        self._loaded, self._saved, self._marks = OrderedDict(), {}, {}
 
-    def _connect(self, left: Iterable[int]) -> None:
+    def _connect(self, left: Iterable[bytes] | None) -> None:
         """Open a context, with nothing loaded but the primary.
 
-        ``left`` are the TPM handles to flush.
+        ``left`` are the marks of what a former tenant left; ``None`` where that was us.
         """
-        self._esapi = connect(self._config.tcti)
+        self._esapi = Connection(self._config.tcti)
         try:
             self._move_in(left)
             self._greet()
@@ -248,30 +295,26 @@ class Chip:
             self._leave(None)
             raise
 
-    def _move_in(self, left: Iterable[int]) -> None:
-        """Start with nothing loaded, after flushing what a former tenant left."""
+    def _move_in(self, left: Iterable[bytes] | None) -> None:
+        """Start with nothing loaded, after flushing what the former tenant left."""
         for handle in self._loaded.values():
             self._esapi.tr_close(handle)
         if self._session is not None:
             self._esapi.tr_close(self._session)
-        self._loaded, self._session, self._ours = OrderedDict(), None, []
-        for tpm_handle in left:
-            _tss.flush_raw(self._esapi, tpm_handle)
+        self._loaded, self._session = OrderedDict(), None
+        _marks.flush(self._esapi, self._marks.values() if left is None else left)
+        self._marks = {}
+        self._tenancy.note(())
 
-    def _leave(self, left: Iterable[int] | None) -> None:
+    def _leave(self, left: Iterable[bytes] | None) -> None:
         """Flush all that is ours, or what a tenant left, and close the context."""
         try:
-            if left is not None:
-                self._move_in(left)
-            for handle in (*self._loaded.values(), self._session):
-                self._flush(handle)
-            self._tenancy.note(())
+            self._move_in(left)
         finally:
             self._let_go()
 
     def _greet(self) -> None:
         """Authorise with the owner, and see whether this is the TPM of before."""
-        self._saved = {}
         self._esapi.tr_set_auth(_tss.ESYS_TR.OWNER, self._config.owner_hierarchy_auth)
         name = self._patiently(lambda: self._name_of(self._primary()))
         if self._primary_name not in (b"", name):
@@ -283,30 +326,52 @@ class Chip:
 
     def _let_go(self) -> None:
         # A context that is not there stands for one that must be opened first.
-        self._esapi.close()
-        self._esapi, self._session = None, None
-        self._loaded, self._ours = OrderedDict(), []
+        connection = self._esapi
+        self._esapi, self._session, self._loaded = None, None, OrderedDict()
+        connection.close()
 
-    def _note(self) -> None:
-        handles = (*self._loaded.values(), self._session, self._policy)
-        self._ours = [
-            int(self._esapi.tr_get_tpm_handle(each))
-            for each in handles
-            if each is not None
-        ]
-        self._tenancy.note(self._ours)
+    def _note(self, uid: bytes, mark: bytes) -> None:
+        self._marks[uid] = mark
+        self._tenancy.note(self._marks.values())
+
+    def _mark_of_session(self, session: Any) -> bytes:
+        return _marks.of_session(int(self._esapi.tr_get_tpm_handle(session)))
+
+    def _from_saved(self, uid: bytes) -> Any:
+        """An object's handle from its saved context, or ``None`` where that is void."""
+        saved = self._saved.get(uid)
+        if saved is None:
+            return None
+        try:
+            return self._esapi.context_load(saved)
+        except _tss.TSS2_Exception as e:
+            if _tss.code(e) in _tss.SLOTS_FULL or not _tss.is_of_the_tpm(e):
+                raise
+            # Contexts of before a restart are void.
+            del self._saved[uid]
+            return None
 
     def _primary(self) -> Any:
-        return self.loaded(_PRIMARY, self._create_primary)
+        return self.loaded(_PRIMARY, self._create_primary, self._primary_name)
 
     def _create_primary(self) -> Any:
+        if not self._config.owner_hierarchy_auth:
+            return self._create(_tss.ESYS_TR.OWNER, _tss.ESYS_TR.PASSWORD)
+        session = self._session_for(secret=False)
+        return self._create(_tss.ESYS_TR.OWNER, session)
+
+    def _create(self, hierarchy: Any, session: Any) -> Any:
+        def create(template: Any) -> Any:
+            return self._esapi.create_primary(
+                None, template, primary_handle=hierarchy, session1=session
+            )[0]
+
         try:
-            created = self._esapi.create_primary(None, _tss.ECC_PRIMARY)
+            return create(_tss.ECC_PRIMARY)
         except _tss.TSS2_Exception as e:
             if _tss.code(e) not in _tss.NO_SUCH_KEY_TYPE:
                 raise
-            created = self._esapi.create_primary(None, _tss.RSA_PRIMARY)
-        return created[0]
+            return create(_tss.RSA_PRIMARY)
 
     def _name_of(self, handle: Any) -> bytes:
         name = self._esapi.tr_get_name(handle)
@@ -322,7 +387,8 @@ class Chip:
                 f"{asked} failed: the key was made by another TPM, or this TPM was "
                 "cleared since; use the TPM that made it, or make a new key"
             )
-        handle = self.loaded(uid, lambda: self._load(asked, key))
+        name = _tss.name_of_public(key.public)
+        handle = self.loaded(uid, lambda: self._load(asked, key), name)
         self._esapi.tr_set_auth(handle, key.auth)
         return handle
 
@@ -361,17 +427,31 @@ class Chip:
         if not self._protected:
             return _tss.ESYS_TR.PASSWORD
         if self._session is None:
-            self._session = self._esapi.start_auth_session(
-                tpm_key=self._primary(),
-                bind=_tss.ESYS_TR.NONE,
-                session_type=_tss.TPM2_SE.HMAC,
-                symmetric=_tss.AES_128_CFB,
-                auth_hash=_tss.TPM2_ALG.SHA256,
-            )
-            self._note()
+            with self._salt() as salt:
+                self._session = self._esapi.start_auth_session(
+                    tpm_key=salt,
+                    bind=_tss.ESYS_TR.NONE,
+                    session_type=_tss.TPM2_SE.HMAC,
+                    symmetric=_tss.AES_128_CFB,
+                    auth_hash=_tss.TPM2_ALG.SHA256,
+                )
+            self._note(_SESSION, self._mark_of_session(self._session))
         wanted = _ENCRYPTED if secret else _PLAIN
         self._esapi.trsess_set_attributes(self._session, wanted)
         return self._session
+
+    @contextlib.contextmanager
+    def _salt(self) -> Iterator[Any]:
+        """The key to which a session's salt is encrypted: it needs no auth value."""
+        if not self._config.owner_hierarchy_auth:
+            yield self._primary()
+            return
+        handle = self._create(_tss.ESYS_TR.NULL, _tss.ESYS_TR.PASSWORD)
+        try:
+            self._note(_SALT, _marks.of_object(self._name_of(handle)))
+            yield handle
+        finally:
+            self._flush(_SALT, handle)
 
     def _evict(self) -> bool:
         """Make room: take out the object that was used least recently."""
@@ -379,22 +459,43 @@ class Chip:
             # The key that a command needs was just moved to the end.
             if uid == next(reversed(self._loaded)) and len(self._loaded) > 1:
                 continue
+            if not self._is_still_there(uid, handle):
+                self._esapi.tr_close(handle)
+                del self._loaded[uid]
+                return True
             if uid not in self._saved:
                 self._saved[uid] = self._esapi.context_save(handle)
             if len(self._saved) > _MOST_SAVED:
                 del self._saved[next(each for each in self._saved if each != _PRIMARY)]
             del self._loaded[uid]
-            self._flush(handle)
+            self._flush(uid, handle)
             return True
         return False
 
-    def _flush(self, handle: Any) -> None:
-        if handle is None:
-            return
+    def _is_still_there(self, uid: bytes, handle: Any) -> bool:
+        """Whether no other program has put its own object where ours was."""
+        if isinstance(self._tenancy, SoleTenancy):
+            return True
+        try:
+            _, name, _ = self._esapi.read_public(handle)
+        except _tss.TSS2_Exception as e:
+            if not _tss.is_of_the_tpm(e):
+                raise
+            return False
+        return _marks.of_object(bytes(name)) == self._marks.get(uid)
+
+    def _flush(self, uid: bytes, handle: Any) -> None:
         try:
             self._esapi.flush_context(handle)
         except _tss.TSS2_Exception as e:
+            if not _tss.is_of_the_tpm(e):
+                raise
             logger.debug("the TPM had forgotten an object already: %s", e)
+        self._marks.pop(uid, None)
+        self._tenancy.note(self._marks.values())
 
 
 _PRIMARY: Final = b"primary"
+_SALT: Final = b"salt"
+_SESSION: Final = b"session"
+_POLICY: Final = b"policy"

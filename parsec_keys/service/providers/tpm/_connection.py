@@ -1,54 +1,161 @@
-"""Reaching a TPM for the first time: an answer, or one sentence why there is none."""
+"""The line to a TPM, on which everything ends: with an answer, or with an error.
+
+The C library waits for an answer for ever. So a thread of its own talks to the TPM, and
+whoever waits for it gives up at a deadline. From then on the context belongs to that
+thread alone, because two threads in one context break it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import sys
 import threading
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from parsec_keys.errors import ServiceUnavailable
 from parsec_keys.service.providers.tpm import _tcti, _tss
 
-OPEN_SECONDS: Final = 10.0
+OPEN_SECONDS = 10.0
 """How long a TPM may take to answer at all."""
+ANSWER_SECONDS = 60.0
+"""How long a command may take."""
+CREATION_SECONDS = 300.0
+"""How long a command may take that searches for the primes of an RSA key."""
+PATIENCE_SECONDS = 5.0
+"""How long a TPM may go on asking for a command to be repeated."""
+_FIRST_PAUSE: Final = 0.005
+_CREATING: Final = frozenset({"create", "create_primary"})
+_WITHOUT_TPM: Final = frozenset(
+    {
+        *("tr_close", "tr_get_name", "tr_get_tpm_handle", "tr_set_auth"),
+        "trsess_set_attributes",
+    }
+)
+"""What the library does by itself."""
 
 
-def connect(tcti: str) -> Any:
-    """An ESAPI context of a TPM that answers.
+class Silence(Exception):
+    """The TPM has not answered in time; its connection is lost."""
 
-    The C library waits for ever for an answer, so that a thread of its own asks.
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer in {seconds:.0f} seconds")
+        self.seconds = seconds
 
-    Raises:
-        ServiceUnavailable: nothing answers there.
-    """
-    _tcti.check(tcti)
-    answers: list[Any] = []
-    failures: list[Exception] = []
 
-    def ask() -> None:
+class Connection:
+    """An ESAPI context: it has the same methods, but they raise ``Silence``."""
+
+    def __init__(self, tcti: str) -> None:
+        """Reach a TPM that answers.
+
+        Raises:
+            ServiceUnavailable: nothing answers there.
+        """
+        _tcti.check(tcti)
+        self.lost = False
+        self._esapi: Any = None
+        self._requests: queue.SimpleQueue[Callable[[], Any] | None]
+        self._requests = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[Any, BaseException | None]]
+        self._answers = queue.SimpleQueue()
+        arguments = (self._requests, self._answers)
+        threading.Thread(
+            target=_serve, args=arguments, name="parsec-keys TPM", daemon=True
+        ).start()
         try:
-            answers.append(_start(tcti))
+            self._ask(lambda: self._start(tcti), OPEN_SECONDS)
         except Exception as e:
-            failures.append(e)
+            self.close()
+            cause = None if isinstance(e, Silence) else e
+            raise ServiceUnavailable(
+                f"no TPM answers at '{tcti}' ({e}): check the TCTI, that the device or "
+                "emulator is there, and that this user may use it (group tss)"
+            ) from cause
 
-    thread = threading.Thread(target=ask, name="parsec-keys TPM", daemon=True)
-    thread.start()
-    thread.join(OPEN_SECONDS)
-    if answers:
-        return answers[0]
-    cause = failures[0] if failures else None
-    why = str(cause) if cause else f"no answer in {OPEN_SECONDS:.0f} seconds"
-    raise ServiceUnavailable(
-        f"no TPM answers at '{tcti}' ({why}): check the TCTI, that the device or "
-        "emulator is there, and that this user may use it (group tss)"
-    ) from cause
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._esapi, name)
 
+        def local(*arguments: Any, **named: Any) -> Any:
+            if self.lost:
+                raise Silence(ANSWER_SECONDS)
+            return method(*arguments, **named)
 
-def _start(tcti: str) -> Any:
-    esapi = _tss.ESAPI(tcti)
-    try:
-        esapi.startup(_tss.TPM2_SU.CLEAR)
-    except _tss.TSS2_Exception as e:
-        if _tss.code(e) != _tss.ALREADY_STARTED:
-            esapi.close()
+        def command(*arguments: Any, **named: Any) -> Any:
+            seconds = CREATION_SECONDS if name in _CREATING else ANSWER_SECONDS
+            return self._ask(lambda: _repeated(method, arguments, named), seconds)
+
+        return local if name in _WITHOUT_TPM else command
+
+    def close(self) -> None:
+        """Let the TPM go. A connection that is lost closes when the TPM answers."""
+        if not self.lost:
+            try:
+                self._ask(self._finish, ANSWER_SECONDS)
+            finally:
+                self.lost = True
+                self._requests.put(None)
+
+    def _ask(self, job: Callable[[], Any], seconds: float) -> Any:
+        if self.lost:
+            raise Silence(seconds)
+        if sys.is_finalizing():  # The thread is not there any more.
+            return job()
+        self._requests.put(job)
+        try:
+            answer, error = self._answers.get(timeout=seconds)
+        except BaseException as e:  # Ctrl-C as well.
+            self.lost = True
+            self._requests.put(self._finish)
+            self._requests.put(None)
+            if isinstance(e, queue.Empty):
+                raise Silence(seconds) from None
             raise
-    return esapi
+        if error is None:
+            return answer
+        try:
+            raise error
+        finally:
+            del error
+
+    def _start(self, tcti: str) -> None:
+        self._esapi = _tss.ESAPI(tcti)
+        try:
+            _repeated(self._esapi.startup, (_tss.TPM2_SU.CLEAR,), {})
+        except _tss.TSS2_Exception as e:
+            if _tss.code(e) != _tss.ALREADY_STARTED:
+                raise
+
+    def _finish(self) -> None:
+        if self._esapi is not None:
+            with contextlib.suppress(_tss.TSS2_Exception):
+                self._esapi.close()
+
+
+def _serve(
+    requests: queue.SimpleQueue[Callable[[], Any] | None],
+    answers: queue.SimpleQueue[tuple[Any, BaseException | None]],
+) -> None:
+    while (job := requests.get()) is not None:
+        try:
+            answers.put((job(), None))
+        except BaseException as e:
+            answers.put((None, e))
+        del job  # It may hold a secret.
+
+
+def _repeated(
+    method: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]
+) -> Any:
+    """Give a command to the TPM again for as long as it asks for that."""
+    pause, deadline = _FIRST_PAUSE, time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return method(*arguments, **named)
+        except _tss.TSS2_Exception as e:
+            if _tss.code(e) not in _tss.AGAIN or time.monotonic() + pause > deadline:
+                raise
+        time.sleep(pause)
+        pause *= 2

@@ -8,7 +8,7 @@ handle that stands for another key by now is never mistaken for the old one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from parsec_keys.errors import StorageFailure
 
@@ -38,6 +38,7 @@ class PersistentKey:
 
     handle: int
     name: bytes
+    auth: ClassVar[bytes] = b""
 
 
 def encode_key_id(key: LoadableKey | PersistentKey) -> bytes:

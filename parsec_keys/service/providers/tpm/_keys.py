@@ -23,7 +23,7 @@ from parsec_keys.service.key_formats import (
 )
 from parsec_keys.service.providers import CreatedKey
 from parsec_keys.service.providers.tpm import _tss
-from parsec_keys.service.providers.tpm._chip import Chip
+from parsec_keys.service.providers.tpm._chip import Chip, Displaced
 from parsec_keys.service.providers.tpm._key_id import LoadableKey, encode_key_id
 
 _AUTH_LENGTH: Final = 32
@@ -55,6 +55,9 @@ def generate(chip: Chip, attributes: KeyAttributes) -> CreatedKey:
             _tss.TPMS_SENSITIVE_CREATE(userAuth=auth)
         )
         created = esapi.create(primary, sensitive, template, session1=session)
+        data = created[2]
+        if bytes(data.creationData.parentName) != chip.primary_name:
+            raise Displaced
         return created[0].marshal(), created[1].marshal()
 
     asked = f"generating an {attributes.type} of {attributes.bits} bits"
@@ -78,7 +81,9 @@ def import_key(chip: Chip, attributes: KeyAttributes, data: bytes) -> CreatedKey
         _pad(public, sensitive, private_key.private_numbers())
 
     def import_(esapi: Any, primary: Any, session: Any) -> bytes:
-        parent, _, _ = esapi.read_public(primary)
+        parent, name, _ = esapi.read_public(primary)
+        if bytes(name) != chip.primary_name:
+            raise Displaced
         key, duplicate, seed = _tss.wrap(parent.publicArea, public, sensitive)
         private = esapi.import_(
             primary, key, public, duplicate, seed, _NO_INNER_WRAPPER, session1=session

@@ -4,17 +4,18 @@ A resource manager gives every process a TPM of its own. Without one, the proces
 stores of a user share three slots, and an idle one would starve the others. So one of
 them at a time is the *tenant*: whoever comes next flushes what the tenant left, and the
 tenant finds out by reading here that its objects are gone. A killed process leaves
-nothing for longer than that.
+nothing for longer than that. What is whose is written down in *marks*: an object's says
+its name, so that nobody flushes what another program has loaded meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import struct
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from parsec_keys.service.providers.tpm import _marks
 from parsec_keys.service.shared_files import open_shared
 
 _ID_LENGTH: Final = 8
@@ -34,11 +35,11 @@ class Tenancy:
         self._id = os.urandom(_ID_LENGTH)
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[tuple[int, ...] | None]:
+    def turn(self) -> Iterator[tuple[bytes, ...] | None]:
         """Use the TPM while nobody else does.
 
-        Gives ``None`` to the tenant, and to anybody else the TPM handles to flush,
-        which makes it the tenant.
+        Gives ``None`` to the tenant, and to anybody else the marks of what to flush,
+        which makes it the tenant when it notes its own.
         """
         self._file.lock()
         try:
@@ -46,18 +47,15 @@ class Tenancy:
             if content[:_ID_LENGTH] == self._id:
                 yield None
             else:
-                handles = content[_ID_LENGTH:]
-                count = len(handles) // 4
-                left = struct.unpack(f">{count}I", handles[: 4 * count])
-                self.note(())
-                yield left
+                end = len(content) - _marks.LENGTH + 1
+                starts = range(_ID_LENGTH, end, _marks.LENGTH)
+                yield tuple(content[start : start + _marks.LENGTH] for start in starts)
         finally:
             self._file.unlock()
 
-    def note(self, handles: Iterable[int]) -> None:
-        """Write down the TPM handles of all that is ours in the TPM."""
-        listed = list(handles)
-        content = self._id + struct.pack(f">{len(listed)}I", *listed)
+    def note(self, marks: Iterable[bytes]) -> None:
+        """Write down the marks of all that may be ours in the TPM."""
+        content = self._id + b"".join(marks)
         os.pwrite(self._file.descriptor, content, 0)
         os.ftruncate(self._file.descriptor, len(content))
 
@@ -69,11 +67,11 @@ class Tenancy:
 class SoleTenancy:
     """The place of a store whose TPM has a resource manager: always its own."""
 
-    def turn(self) -> contextlib.AbstractContextManager[tuple[int, ...] | None]:
+    def turn(self) -> contextlib.AbstractContextManager[tuple[bytes, ...] | None]:
         """Use the TPM."""
         return contextlib.nullcontext()
 
-    def note(self, handles: Iterable[int]) -> None:
+    def note(self, marks: Iterable[bytes]) -> None:
         """Nobody asks."""
 
     def close(self) -> None:

@@ -6,8 +6,8 @@ tpm2-pytss gives out through a temporary is memory that is free already.
 
 from __future__ import annotations
 
+import hashlib
 import os
-import struct
 from typing import Any, Final
 
 # The C libraries write every error to stderr by themselves; our sentence is enough.
@@ -177,15 +177,18 @@ AGAIN: Final = frozenset(
 """Warnings that go away by themselves."""
 ALREADY_STARTED: Final = TPM2_RC.INITIALIZE
 """TPM2_Startup's answer where the firmware was first."""
-_STALE: Final = frozenset(
+REFUSED: Final = frozenset({TPM2_RC.BAD_AUTH, TPM2_RC.AUTH_FAIL})
+"""An auth value that is not the right one."""
+# An auth value is refused where another object or session is at our handle by now.
+_STALE: Final = REFUSED | frozenset(
     {TPM2_RC.HANDLE, TPM2_RC.INITIALIZE, TPM2_RC.INTEGRITY}
     | {TPM2_RC.REFERENCE_H0 + index for index in range(7)}
     | {TPM2_RC.REFERENCE_S0 + index for index in range(7)}
 )
+FIRST_TRANSIENT: Final = 0x80000000
+_SHA256: Final = int(TPM2_ALG.SHA256).to_bytes(2, "big")
 LACKS_USAGE: Final = frozenset({TPM2_RC.ATTRIBUTES})
 """A key whose attributes forbid what it is asked for."""
-REFUSED: Final = frozenset({TPM2_RC.BAD_AUTH, TPM2_RC.AUTH_FAIL})
-"""An auth value that is not the right one."""
 
 
 def code(error: TSS2_Exception) -> int:
@@ -193,10 +196,12 @@ def code(error: TSS2_Exception) -> int:
 
     An error of a software layer is none of the TPM's: it gives -1.
     """
-    whole = int(error.rc)
-    if whole >> 16 not in _LAYERS_OF_THE_TPM:
-        return -1
-    return int(error.error) & 0xFFFF
+    return int(error.error) & 0xFFFF if is_of_the_tpm(error) else -1
+
+
+def is_of_the_tpm(error: TSS2_Exception) -> bool:
+    """Whether the TPM itself, or its resource manager, answered with this error."""
+    return int(error.rc) >> 16 in _LAYERS_OF_THE_TPM
 
 
 def signature_numbers(signature: Any) -> list[bytes]:
@@ -214,15 +219,22 @@ def signature_numbers(signature: Any) -> list[bytes]:
     return numbers
 
 
-def flush_raw(esapi: Any, tpm_handle: int) -> None:
-    """TPM2_FlushContext of a handle that this context does not know.
+def transient_handles(esapi: Any) -> list[int]:
+    """The TPM's handles of all objects that anybody has loaded."""
+    _, data = esapi.get_capability(TPM2_CAP.HANDLES, FIRST_TRANSIENT, 64)
+    handles = data.data.handles
+    return [int(handles[index]) for index in range(len(handles))]
 
-    What is not there any more is no error (TPM 2.0 part 3, section 28.4).
+
+def name_of_public(public: bytes) -> bytes:
+    """The name of the object with a marshalled ``TPM2B_PUBLIC``, or nothing.
+
+    Its octets from the third on are a TPMT_PUBLIC, which says the name's hash after its
+    own type (TPM 2.0 part 1, section 16).
     """
-    command = struct.pack(">HIII", int(TPM2_ST.NO_SESSIONS), 14, 0x165, tpm_handle)
-    tcti = esapi.tcti
-    tcti.transmit(command)
-    tcti.receive()
+    if public[4:6] != _SHA256:
+        return b""
+    return _SHA256 + hashlib.sha256(public[2:]).digest()
 
 
 def is_stale(error: TSS2_Exception) -> bool:
@@ -254,6 +266,10 @@ def translated(error: TSS2_Exception, asked: str) -> Error:
             f"{asked} failed: the TPM refuses the auth value ({error}): configure "
             "owner_hierarchy_auth if the owner hierarchy has one; a key that somebody "
             "gave a password of its own is not used here"
+        )
+    if number in AGAIN:
+        return ServiceUnavailable(
+            f"{asked} failed: the TPM is busy with itself ({error}): try again later"
         )
     if number in SLOTS_FULL:
         return ServiceUnavailable(

@@ -1,0 +1,476 @@
+"""A TPM under fire: each fault is injected by a relay or by a rude neighbour."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from parsec_keys.emulators import Swtpm
+from parsec_keys.errors import AuthenticationError, Error, ServiceUnavailable
+from parsec_keys.service.config import TpmConfig
+from parsec_keys.service.key_info import KeyRecord
+from parsec_keys.service.providers.tpm import TpmProvider, _chip, _connection, _tss
+from parsec_keys.service.providers.tpm._key_id import (
+    LoadableKey,
+    decode_key_id,
+    encode_key_id,
+)
+from tests.service.providers.relay import Command, Harm, Relay
+from tests.service.providers.tpm_keys import (
+    ec_attributes,
+    generated,
+    handles,
+    imported,
+    lockout_counter,
+    signs,
+)
+
+WARNINGS = {"RETRY": 0x922, "YIELDED": 0x908, "TESTING": 0x90A, "NV_RATE": 0x920}
+ALWAYS = 10_000
+
+
+@pytest.fixture
+def relay(swtpm: Swtpm) -> Iterator[Relay]:
+    with Relay(swtpm) as opened:
+        yield opened
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "protected"])
+def config(request: pytest.FixtureRequest, relay: Relay) -> TpmConfig:
+    """A TPM on a line that stays open, behind the relay."""
+    return TpmConfig(relay.tcti, protect_bus=request.param)
+
+
+@pytest.fixture
+def keys(tpm: TpmProvider) -> list[KeyRecord]:
+    """More keys than there are slots."""
+    return [generated(tpm, ec_attributes(256)) for _ in range(4)]
+
+
+def all_sign(tpm: TpmProvider, keys: list[KeyRecord]) -> None:
+    for key in keys:
+        signs(tpm, key)
+
+
+@pytest.mark.parametrize("name", WARNINGS)
+def test_warnings_that_go_away(
+    tpm: TpmProvider, keys: list[KeyRecord], relay: Relay, esapi: Any, name: str
+) -> None:
+    commands = [
+        *(Command.LOAD, Command.SIGN, Command.CONTEXT_LOAD, Command.CONTEXT_SAVE),
+        *(Command.FLUSH_CONTEXT, Command.CREATE, Command.CREATE_PRIMARY),
+        *(Command.STARTUP, Command.READ_PUBLIC),
+    ]
+    all_sign(tpm, keys)
+    for command in commands:
+        # As often as the C library tries again by itself, and once more.
+        relay.harm(command, WARNINGS[name], times=2 if name == "NV_RATE" else 6)
+
+    relay.cut()
+    all_sign(tpm, [*keys, generated(tpm, ec_attributes(256))] * 2)
+    relay.cut()
+    all_sign(tpm, keys)
+
+    assert [command for command in commands if relay.left(command)] == []
+    tpm.close()
+    assert handles(esapi) == []
+
+
+def test_a_warning_that_does_not_go_away(
+    tpm: TpmProvider, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = generated(tpm, ec_attributes(256))
+    monkeypatch.setattr(_connection, "PATIENCE_SECONDS", 0.05)
+    relay.harm(Command.SIGN, WARNINGS["TESTING"], times=ALWAYS)
+
+    with pytest.raises(ServiceUnavailable, match="busy"):
+        signs(tpm, key)
+
+    relay.harm_no_more()
+    signs(tpm, key)
+
+
+@pytest.mark.parametrize("harm", [Harm.CUT, Harm.CUT_AFTERWARDS])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(Command.SIGN, Command.LOAD, Command.CREATE, Command.CONTEXT_LOAD),
+        *(Command.CONTEXT_SAVE, Command.FLUSH_CONTEXT),
+    ],
+    ids=lambda command: str(command.name),
+)
+def test_a_line_that_is_cut(
+    tpm: TpmProvider,
+    keys: list[KeyRecord],
+    relay: Relay,
+    esapi: Any,
+    command: Command,
+    harm: Harm,
+) -> None:
+    all_sign(tpm, keys * 2)
+    relay.harm(command, harm)
+
+    for _ in range(2):
+        all_sign(tpm, [*keys, generated(tpm, ec_attributes(256))])
+
+    assert relay.left(command) == 0
+    tpm.close()
+    # Not even what the TPM loaded when the answer was lost.
+    assert handles(esapi) == []
+
+
+def test_a_process_that_is_killed_while_it_loads_a_key(
+    config: TpmConfig, relay: Relay, esapi: Any
+) -> None:
+    tpm = TpmProvider.open(config)
+    key = generated(tpm, ec_attributes(256))
+    relay.harm(Command.LOAD, Harm.SILENCE)
+    before = relay.commands.count(Command.LOAD)
+    child = os.fork()
+    if child == 0:
+        try:
+            signs(tpm, key)
+        finally:
+            os._exit(1)
+    _wait_until(lambda: relay.commands.count(Command.LOAD) > before)
+    _wait_until(lambda: relay.left(Command.LOAD) == 0)
+
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+    # Whoever comes next flushes what it may have loaded.
+    tpm.generate_random(1)
+    tpm.close()
+    assert handles(esapi) == []
+
+
+def test_a_child_and_its_parent_have_a_line_each(
+    tpm: TpmProvider, keys: list[KeyRecord], relay: Relay, esapi: Any
+) -> None:
+    all_sign(tpm, keys)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            for _ in range(5):
+                all_sign(tpm, keys)
+            tpm.close()
+            status = 0
+        finally:
+            os._exit(status)
+    for _ in range(5):
+        all_sign(tpm, keys)
+
+    assert os.waitpid(child, 0)[1] == 0
+    all_sign(tpm, keys)
+    assert relay.connections == 2
+    tpm.close()
+    assert handles(esapi) == []
+
+
+def test_a_fork_while_another_thread_waits_for_the_tpm(
+    tpm: TpmProvider, keys: list[KeyRecord], relay: Relay
+) -> None:
+    all_sign(tpm, keys)
+    relay.harm(Command.SIGN, Harm.SILENCE)
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            all_sign(tpm, keys)
+        except Exception as e:
+            failures.append(e)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    _wait_until(lambda: relay.left(Command.SIGN) == 0)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            all_sign(tpm, keys)
+            tpm.close()
+            status = 0
+        finally:
+            os._exit(status)
+    relay.go_on()
+    thread.join()
+
+    assert os.waitpid(child, 0)[1] == 0
+    assert failures == []
+
+
+def test_a_tpm_that_hangs(
+    tpm: TpmProvider,
+    keys: list[KeyRecord],
+    relay: Relay,
+    esapi: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_connection, "ANSWER_SECONDS", 0.3)
+    for command in (Command.SIGN, Command.LOAD):
+        tpm.destroy_key(keys[0].uid)
+        relay.harm(command, Harm.SILENCE)
+        with pytest.raises(ServiceUnavailable, match=r"no answer in .* hangs"):
+            signs(tpm, keys[0])
+        # A new line is made, and nobody touches the old one.
+        all_sign(tpm, keys)
+
+    relay.go_on()
+    all_sign(tpm, keys)
+    tpm.close()
+    assert handles(esapi) == []
+
+
+def test_a_tpm_that_hangs_for_all(
+    tpm: TpmProvider,
+    keys: list[KeyRecord],
+    relay: Relay,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_connection, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(_connection, "OPEN_SECONDS", 0.2)
+    for command in Command:
+        relay.harm(command, Harm.SILENCE, times=ALWAYS)
+    failures: list[str] = []
+
+    def work(key: KeyRecord) -> None:
+        try:
+            signs(tpm, key)
+        except ServiceUnavailable as e:
+            failures.append(str(e))
+
+    threads = [threading.Thread(target=work, args=(key,)) for key in keys]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    tpm.destroy_key(keys[0].uid)
+    tpm.close()
+
+    assert len(failures) == len(keys)
+    assert all("no answer in" in failure for failure in failures)
+
+
+def test_a_program_ends_though_its_tpm_hangs(config: TpmConfig, relay: Relay) -> None:
+    code = (
+        "from parsec_keys.service.config import TpmConfig\n"
+        "from parsec_keys.service.providers.tpm import TpmProvider, _connection\n"
+        "from tests.service.providers.tpm_keys import *\n"
+        "_connection.ANSWER_SECONDS = 0.3\n"
+        f"tpm = TpmProvider.open(TpmConfig({config.tcti!r}))\n"
+        "key = generated(tpm, ec_attributes(256))\n"
+        "try:\n"
+        "    signs(tpm, key)\n"
+        "except Exception as e:\n"
+        "    print(type(e).__name__)\n"
+    )
+    relay.harm(Command.SIGN, Harm.SILENCE)
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert (done.stdout, done.stderr) == ("ServiceUnavailable\n", "")
+
+
+def test_the_last_signature_of_a_program(swtpm: Swtpm) -> None:
+    """An object that signs when Python takes it away, with no thread left to ask."""
+    code = (
+        "from parsec_keys.service.config import TpmConfig\n"
+        "from parsec_keys.service.providers.tpm import TpmProvider\n"
+        "from tests.service.providers.tpm_keys import *\n"
+        "import os, sys\n"
+        f"tpm = TpmProvider.open(TpmConfig({swtpm.tcti!r}))\n"
+        "key = generated(tpm, ec_attributes(256))\n"
+        "class Last:\n"
+        "    def __del__(self, sign=tpm.sign_hash, key=key, write=os.write,\n"
+        "                alg=Ecdsa(Hash.SHA_256), over=sys.is_finalizing):\n"
+        "        write(1, b'%d %d' % (len(sign(key, alg, bytes(32))), over()))\n"
+        "last = Last()\n"
+        "last.myself = last\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+
+    assert (done.stdout, done.stderr) == ("64 1", "")
+
+
+def test_ctrl_c_while_waiting_for_the_tpm(
+    tpm: TpmProvider, keys: list[KeyRecord], relay: Relay, esapi: Any
+) -> None:
+    relay.harm(Command.LOAD, Harm.SILENCE)
+
+    def interrupt() -> None:
+        _wait_until(lambda: relay.left(Command.LOAD) == 0)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signs(tpm, keys[0])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    thread.join()
+
+    all_sign(tpm, keys)
+    relay.go_on()
+    tpm.close()
+    assert handles(esapi) == []
+
+
+def test_a_neighbour_that_flushes_everything_and_moves_in(
+    tpm: TpmProvider, keys: list[KeyRecord], esapi: Any
+) -> None:
+    for taken in (1, 0, 1, 1, 0):
+        all_sign(tpm, keys)
+        for handle in handles(esapi):
+            esapi.flush_context(esapi.tr_from_tpmpublic(handle))
+        theirs = [esapi.create_primary(None, "ecc")[0] for _ in range(taken)]
+
+        all_sign(tpm, keys)
+
+        for each in theirs:
+            esapi.flush_context(each)  # It is still there.
+    tpm.close()
+    assert handles(esapi) == []
+
+
+@pytest.mark.parametrize("how", ["generated", "imported"])
+def test_a_neighbours_storage_key_where_ours_was(
+    tpm: TpmProvider, esapi: Any, how: str
+) -> None:
+    """A key that was wrapped to it would be lost."""
+    for handle in handles(esapi):
+        esapi.flush_context(esapi.tr_from_tpmpublic(handle))
+    theirs = esapi.create_primary(None, "ecc")[0]
+
+    if how == "generated":
+        key = generated(tpm, ec_attributes(256))
+    else:
+        key = imported(tpm, ec_attributes(256), (1234).to_bytes(32, "big"))
+
+    esapi.flush_context(theirs)
+    signs(tpm, key)
+
+
+def test_one_slot_does_for_keys_that_were_used_before(
+    tpm: TpmProvider,
+    keys: list[KeyRecord],
+    esapi: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_chip, "_PAUSES", (0.001,))
+    all_sign(tpm, keys * 2)
+    new = generated(tpm, ec_attributes(256))
+    for handle in handles(esapi):
+        esapi.flush_context(esapi.tr_from_tpmpublic(handle))
+    theirs = [esapi.create_primary(None, "ecc")[0] for _ in range(2)]
+
+    all_sign(tpm, keys * 2)
+    with pytest.raises(ServiceUnavailable, match="resource manager"):
+        signs(tpm, new)
+    all_sign(tpm, keys)
+
+    for each in theirs:
+        esapi.flush_context(each)
+    signs(tpm, new)
+
+
+def test_slots_that_are_given_back_meanwhile(
+    config: TpmConfig, relay: Relay, esapi: Any
+) -> None:
+    tpm = TpmProvider.open(config)
+    key = generated(tpm, ec_attributes(256))
+    for handle in handles(esapi):
+        esapi.flush_context(esapi.tr_from_tpmpublic(handle))
+    theirs = [esapi.create_primary(None, "ecc")[0] for _ in range(3)]
+    before = len(relay.commands)
+
+    def give_back() -> None:
+        _wait_until(lambda: len(relay.commands) > before + 6)
+        for each in theirs:
+            esapi.flush_context(each)
+
+    thread = threading.Thread(target=give_back)
+    thread.start()
+    signs(tpm, key)
+    thread.join()
+    tpm.close()
+
+
+def test_nothing_that_is_wrong_counts_as_a_dictionary_attack(
+    config: TpmConfig, tpm: TpmProvider, esapi: Any
+) -> None:
+    key = generated(tpm, ec_attributes(256))
+    wrapped = decode_key_id(key.key_id)
+    assert isinstance(wrapped, LoadableKey)
+    esapi.hierarchy_change_auth(_tss.ESYS_TR.OWNER, b"owner")
+    wrong = [
+        replace(wrapped, auth=b"wrong"),
+        replace(wrapped, auth=b""),
+        replace(wrapped, private=bytes(len(wrapped.private))),
+        replace(wrapped, private=wrapped.private[:-1] + b"\0"),
+    ]
+
+    for each in wrong:
+        damaged = replace(key, uid=os.urandom(16), key_id=encode_key_id(each))
+        with pytest.raises(Error):
+            signs(tpm, damaged)
+    for auth in (b"", b"wrong"):
+        with pytest.raises(AuthenticationError):
+            TpmProvider.open(replace(config, owner_hierarchy_auth=auth))
+
+    assert lockout_counter(esapi) == 0
+
+
+def test_results_are_copied_from_what_is_held() -> None:
+    """Freed memory is overwritten at once, so that what is read from it shows."""
+    environment = {**os.environ, "MALLOC_PERTURB_": "165"}
+    folder = "tests/service/providers"
+    chosen = (
+        "plain and (raw_pkcs1v15 or test_pss or ecdsa_signatures and SHA-2 or "
+        "key_agreement or test_oaep or imported_ec or in_software or persistent_key)"
+    )
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *(f"{folder}/test_tpm.py", f"{folder}/test_tpm_attestation.py"),
+            *(f"{folder}/test_tpm_adoption.py", "-k", chosen),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
