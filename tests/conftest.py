@@ -23,7 +23,7 @@ PACKAGES = (
     *("protobuf", "platformdirs", "click", "rich", "pyjwt", "hypothesis"),
 )
 DEBIAN_PACKAGES = (
-    *("swtpm", "softhsm2", "libtss2-dev", "openssl", "openssh-server"),
+    *("swtpm", "tpm2-abrmd", "softhsm2", "libtss2-dev", "openssl", "openssh-server"),
     *("libtpm2-pkcs11-1", "opencryptoki"),
 )
 TOKENS = ("shared", "pin", "without", "twin", "twin")

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from parsec_keys.errors import ServiceUnavailable
-from parsec_keys.service.providers.tpm import _tcti, _tss
+from parsec_keys.service.providers.tpm import _outside, _tcti, _tss
 
 OPEN_SECONDS = 10.0
 """How long a TPM may take to answer at all."""
@@ -121,7 +121,7 @@ class Connection:
             del error
 
     def _start(self, tcti: str) -> None:
-        self._esapi = _tss.ESAPI(tcti)
+        self._esapi = _tss.ESAPI(_outside.usable(tcti))
         try:
             _repeated(self._esapi.startup, (_tss.TPM2_SU.CLEAR,), {})
         except _tss.TSS2_Exception as e:
