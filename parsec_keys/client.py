@@ -1,7 +1,8 @@
 """A client of a Parsec service, ours or another: an Engine over a Unix socket.
 
 Each request is a connection of its own, as the protocol wants it, so there is nothing
-to keep over a fork, nothing that two threads share, and nothing to reconnect.
+to keep over a fork, nothing that two threads share, and nothing to reconnect. What is
+remembered between two requests is looked up again when the service knows better.
 
 Rule: a signature that comes back is verified with the public key that the caller holds.
 A name can belong to another key by now, and a service can be wrong.
@@ -10,22 +11,19 @@ A name can belong to another key by now, and a service can be wrong.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from parsec_keys._wire import CORE_OPERATIONS, NUMBERING, Wire
 from parsec_keys.errors import (
+    Error,
     InvalidArgument,
     KeyNotFound,
+    NotPermitted,
     ProviderFailure,
     ServiceUnavailable,
 )
-from parsec_keys.psa.algorithms import (
-    ANY_HASH,
-    Ecdsa,
-    PermittedAlgorithm,
-    RsaPkcs1v15Sign,
-)
-from parsec_keys.psa.attributes import KeyType, RsaKeyPair
+from parsec_keys.psa.algorithms import ANY_ALGORITHM, PermittedAlgorithm
+from parsec_keys.psa.attributes import KeyType
 from parsec_keys.psa.operations import (
     GetKeyAttributes,
     KeyInfo,
@@ -34,15 +32,23 @@ from parsec_keys.psa.operations import (
     ListProviders,
     Operation,
     ProviderInfo,
-    PsaDestroyKey,
     PsaExportPublicKey,
+    PsaGenerateKey,
+    PsaImportKey,
     PsaSignHash,
 )
 from parsec_keys.psa.operations.service import ListAuthenticators
+from parsec_keys.psa.policy import fits, refusal
+from parsec_keys.psa.status import Status
 from parsec_keys.service.public_operations import fingerprint_of, is_signature
+from parsec_keys.service.wire.attributes import default_algorithm
 from parsec_keys.service.wire.frames import CORE_PROVIDER
 
 R = TypeVar("R")
+_CHANGED: Final = frozenset(
+    {Status.AUTHENTICATOR_NOT_REGISTERED, Status.PROVIDER_NOT_REGISTERED}
+)
+"""What a service answers to whoever knows it from before it was configured anew."""
 
 
 class Client:
@@ -66,22 +72,25 @@ class Client:
         self._wire = Wire(path, application, timeout)
         self._closed = False
         self._found: dict[str, KeyInfo] = {}
-        self._public_keys: dict[bytes, tuple[KeyInfo, bytes]] = {}
-        listed: tuple[ProviderInfo, ...] = self._wire.ask(ListProviders())
-        self._providers = tuple(each for each in listed if each.id != CORE_PROVIDER)
-        self._wire.authenticate_as(self._wire.ask(ListAuthenticators()))
+        self._public_keys: dict[bytes, bytes] = {}
+        self._providers: tuple[ProviderInfo, ...] = ()
+        self._meet()
 
     def execute(self, operation: Operation[R], *, provider: str | None = None) -> R:
         """Perform an operation; see ``Engine.execute``."""
         if self._closed:
             raise ServiceUnavailable("this key store is closed: open it again")
+        try:
+            return cast(R, self._execute(operation, provider))
+        except Error as e:
+            if e.status not in _CHANGED:
+                raise
+        self._meet()
         return cast(R, self._execute(operation, provider))
 
     def default_algorithm(self, key_type: KeyType) -> PermittedAlgorithm:
         """The one algorithm of a key for which nobody chose: signing with any hash."""
-        if isinstance(key_type, RsaKeyPair):
-            return RsaPkcs1v15Sign(ANY_HASH)
-        return Ecdsa(ANY_HASH)
+        return default_algorithm(key_type)
 
     @property
     def closed(self) -> bool:
@@ -92,58 +101,93 @@ class Client:
         """Perform nothing any more. There is no connection to close."""
         self._closed = True
 
+    def _meet(self) -> None:
+        """Learn what the service is now, and forget what it was."""
+        self._list_providers()
+        self._wire.authenticate_as(self._wire.ask(ListAuthenticators()))
+        self._found.clear()
+
+    def _list_providers(self) -> tuple[ProviderInfo, ...]:
+        listed: tuple[ProviderInfo, ...] = self._wire.ask(ListProviders())
+        self._providers = tuple(each for each in listed if each.id != CORE_PROVIDER)
+        return self._providers
+
     def _execute(self, operation: Operation[Any], provider: str | None) -> Any:
         if isinstance(operation, ListProviders):
-            return self._providers
+            return self._list_providers()
         if isinstance(operation, ListKeys):
             return tuple(sorted(self._wire.ask(operation), key=lambda key: key.name))
         if isinstance(operation, GetKeyAttributes):
             return self._find(operation.key_name, provider)
         if isinstance(operation, CORE_OPERATIONS):
             return self._wire.ask(operation)
-        if not isinstance(operation, KeyOperation):
-            return self._wire.ask(operation, self._number(provider))
         if isinstance(operation, PsaSignHash):
             return self._sign(operation, provider)
-        return self._on_key(operation, provider)
+        if isinstance(operation, KeyOperation):
+            return self._on_key(operation, provider)
+        if isinstance(operation, (PsaGenerateKey, PsaImportKey)):
+            _check_fit(operation)
+            self._found.pop(operation.key_name, None)
+        return self._wire.ask(operation, self._number(provider))
 
     def _on_key(self, operation: KeyOperation[Any], provider: str | None) -> Any:
-        key = self._known(operation.key_name, provider)
         if operation.fingerprint is not None:
-            self._check_still(key, operation.fingerprint)
-        result = self._ask_about(key, operation)
+            self._check_still(operation.key_name, operation.fingerprint, provider)
+        _, result = self._ask_about(operation, provider)
         if isinstance(operation, PsaExportPublicKey):
-            self._public_keys[fingerprint_of(result)] = (key, result)
-        elif isinstance(operation, PsaDestroyKey):
-            self._found.pop(key.name, None)
+            self._public_keys[fingerprint_of(result)] = result
         return result
 
     def _sign(self, operation: PsaSignHash, provider: str | None) -> bytes:
-        key = self._known(operation.key_name, provider)
-        signature: bytes = self._ask_about(key, operation)
-        if operation.fingerprint is None:
-            return signature
-        _, public_key = self._public_keys.get(operation.fingerprint, (key, b""))
-        if public_key and is_signature(
-            key.attributes, public_key, operation.alg, operation.hash, signature
+        key, signature = self._ask_about(operation, provider)
+        fingerprint = operation.fingerprint
+        if fingerprint is None or self._is_signature(
+            key, fingerprint, operation, signature
         ):
-            return signature
-        self._check_still(key, operation.fingerprint)
+            return cast(bytes, signature)
+        self._check_still(operation.key_name, fingerprint, provider)
+        if self._is_signature(key, fingerprint, operation, signature):
+            return cast(bytes, signature)
         raise ProviderFailure(
             f"{self._wire.described} answered a signature of key '{key.name}' that "
             "does not verify: do not trust it before that is mended"
         )
 
-    def _known(self, key_name: str, provider: str | None) -> KeyInfo:
-        """Where a key is, as far as this client has seen."""
-        key = self._found.get(key_name)
-        if key is None or provider not in (None, key.provider):
-            key = self._find(key_name, provider)
-        return key
+    def _is_signature(
+        self, key: KeyInfo, fingerprint: bytes, operation: PsaSignHash, signature: bytes
+    ) -> bool:
+        public_key = self._public_keys.get(fingerprint)
+        return public_key is not None and is_signature(
+            key.attributes, public_key, operation.alg, operation.hash, signature
+        )
+
+    def _ask_about(
+        self, operation: KeyOperation[Any], provider: str | None
+    ) -> tuple[KeyInfo, Any]:
+        """Where a key is, and what the service answers about it."""
+        key = self._found.get(operation.key_name)
+        if key is not None and provider in (None, key.provider):
+            try:
+                return key, self._ask(key, operation)
+            except KeyNotFound:
+                pass  # It may be elsewhere by now.
+        key = self._find(operation.key_name, provider)
+        return key, self._ask(key, operation)
+
+    def _ask(self, key: KeyInfo, operation: KeyOperation[Any]) -> Any:
+        try:
+            return self._wire.ask(operation, NUMBERING.numbers[key.provider])
+        except NotPermitted as e:
+            # The wire has a number only: the key's own policy has the reason.
+            refused = refusal(key.attributes, operation)
+            if refused is None:
+                raise
+            words = f"key '{key.name}' ({key.provider}) {refused.reason}"
+            raise Error.of(refused.status, words) from e
 
     def _find(self, key_name: str, provider: str | None) -> KeyInfo:
         """Where a key is now."""
-        for key in self._wire.ask(ListKeys()):
+        for key in self._wire.ask(ListKeys(key_name)):
             if key.name == key_name and provider in (None, key.provider):
                 self._found[key_name] = key
                 return cast(KeyInfo, key)
@@ -153,20 +197,16 @@ class Client:
             f"you have no key named '{key_name}'{place} at {self._wire.described}"
         )
 
-    def _ask_about(self, key: KeyInfo, operation: Operation[Any]) -> Any:
-        try:
-            return self._wire.ask(operation, NUMBERING.numbers[key.provider])
-        except KeyNotFound:
-            self._found.pop(key.name, None)
-            raise
-
-    def _check_still(self, key: KeyInfo, fingerprint: bytes) -> None:
-        data = self._ask_about(key, PsaExportPublicKey(key.name))
-        self._public_keys[fingerprint_of(data)] = (key, data)
+    def _check_still(
+        self, key_name: str, fingerprint: bytes, provider: str | None
+    ) -> None:
+        """Pass if a name belongs to the key that the caller holds."""
+        _, data = self._ask_about(PsaExportPublicKey(key_name), provider)
+        self._public_keys[fingerprint_of(data)] = data
         if fingerprint_of(data) != fingerprint:
-            self._found.pop(key.name, None)
+            self._found.pop(key_name, None)
             raise KeyNotFound(
-                f"key '{key.name}' at {self._wire.described} is another key than the "
+                f"key '{key_name}' at {self._wire.described} is another key than the "
                 "one that was loaded: load it again"
             )
 
@@ -181,3 +221,11 @@ class Client:
             f"there is no provider '{provider}' at {self._wire.described}; there are: "
             f"{known}"
         )
+
+
+def _check_fit(operation: PsaGenerateKey | PsaImportKey) -> None:
+    """Some services make keys that can do nothing."""
+    key_type = operation.attributes.type
+    algorithm = operation.attributes.policy.algorithm
+    if algorithm not in (None, ANY_ALGORITHM) and not fits(key_type, algorithm):
+        raise InvalidArgument(f"a key of type {key_type} cannot do {algorithm}")

@@ -195,11 +195,12 @@ class Dispatcher:
         application: ApplicationIdentity,
         provider: str | None,
     ) -> tuple[KeyInfo, ...]:
-        return tuple(
-            _key_info(record)
-            for record in self._key_info.records(application)
-            if record.identity.provider in self._providers
-        )
+        if operation.key_name is None:
+            keys = self._key_info.listing(application)
+        else:
+            record = self._key_info.find(application, operation.key_name)
+            keys = [] if record is None else [_key_info(record)]
+        return tuple(key for key in keys if key.provider in self._providers)
 
     def _list_providers(
         self,

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from parsec_keys.errors import KeyExists
 from parsec_keys.psa.attributes import KeyAttributes
+from parsec_keys.psa.operations import KeyInfo
 from parsec_keys.service.authenticators import ApplicationIdentity
 
 
@@ -64,6 +65,12 @@ class KeyInfoManager(Protocol):
     def records(self, application: ApplicationIdentity) -> list[KeyRecord]:
         """An application's records, by name."""
 
+    def listing(self, application: ApplicationIdentity) -> list[KeyInfo]:
+        """An application's keys as a listing shows them, by name.
+
+        However many there are, nobody else waits for long.
+        """
+
     def begin(self, identity: KeyIdentity, uid: bytes) -> None:
         """Write the intent to create a key.
 
@@ -106,6 +113,12 @@ class InMemoryKeyInfoManager:
         with self._lock:
             mine = [r for (app, _), r in self._records.items() if app == application]
         return sorted(mine, key=lambda record: record.identity.key_name)
+
+    def listing(self, application: ApplicationIdentity) -> list[KeyInfo]:
+        return [
+            KeyInfo(each.identity.key_name, each.identity.provider, each.attributes)
+            for each in self.records(application)
+        ]
 
     def begin(self, identity: KeyIdentity, uid: bytes) -> None:
         name = (identity.application, identity.key_name)

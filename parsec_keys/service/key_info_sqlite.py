@@ -9,6 +9,7 @@ was killed.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import sqlite3
@@ -20,6 +21,7 @@ from typing import Any, Final
 from parsec_keys._fork import ForkSafeLock
 from parsec_keys.errors import StorageFailure
 from parsec_keys.psa.attributes import KeyAttributes, KeyPolicy, Lifetime, UsageFlags
+from parsec_keys.psa.operations import KeyInfo
 from parsec_keys.psa.words import (
     algorithm_from_words,
     algorithm_to_words,
@@ -48,6 +50,7 @@ CREATE TABLE key_record (
     UNIQUE (authenticator, application, key_name)
 ) STRICT;
 """
+_PAGE: Final = 1000
 _COLUMNS: Final = (
     "authenticator, application, provider, key_name, uid, key_id, attributes, "
     "public_key"
@@ -104,6 +107,28 @@ class SqliteKeyInfoManager:
                 application,
             ).fetchall()
         return [self._record(row) for row in rows]
+
+    def listing(self, application: ApplicationIdentity) -> list[KeyInfo]:
+        page = self._page(application, "")
+        keys = list(page)
+        # Page by page: between two of them, others find their keys.
+        while len(page) == _PAGE:
+            page = self._page(application, page[-1].name + "\0")
+            keys += page
+        return keys
+
+    def _page(self, application: ApplicationIdentity, first: str) -> list[KeyInfo]:
+        with self._reading() as database:
+            rows = database.execute(
+                "SELECT key_name, provider, attributes FROM key_record "
+                "WHERE authenticator = ? AND application = ? AND NOT intent "
+                "AND key_name >= ? ORDER BY key_name LIMIT ?",
+                (*application, first, _PAGE),
+            ).fetchall()
+        return [
+            KeyInfo(name, provider, self._attributes(text, name))
+            for name, provider, text in rows
+        ]
 
     def begin(self, identity: KeyIdentity, uid: bytes) -> None:
         application, provider, key_name = identity
@@ -263,10 +288,19 @@ class SqliteKeyInfoManager:
             )
             return KeyRecord(identity, uid, key_id, _attributes_from_json(text), public)
         except (ValueError, KeyError, TypeError) as e:
-            raise StorageFailure(
-                f"the record of key '{key_name}' in {self._path} cannot be read ({e}): "
-                "restore the key info from a backup, or delete this row"
-            ) from e
+            raise self._unreadable(key_name, e) from e
+
+    def _attributes(self, text: str, key_name: str) -> KeyAttributes:
+        try:
+            return _attributes_from_json(text)
+        except (ValueError, KeyError, TypeError) as e:
+            raise self._unreadable(key_name, e) from e
+
+    def _unreadable(self, key_name: str, error: Exception) -> StorageFailure:
+        return StorageFailure(
+            f"the record of key '{key_name}' in {self._path} cannot be read ({error}): "
+            "restore the key info from a backup, or delete this row"
+        )
 
 
 _inherited: list[sqlite3.Connection] = []
@@ -336,6 +370,7 @@ def _attributes_to_json(attributes: KeyAttributes) -> str:
     )
 
 
+@functools.lru_cache(maxsize=1024)
 def _attributes_from_json(text: str) -> KeyAttributes:
     fields = json.loads(text)
     usage: UsageFlags = usage_from_words(fields["usage"])

@@ -184,7 +184,7 @@ class KeyInfo:
 class GetKeyAttributes(KeyOperation[KeyInfo]):
     """Answer one key's listing, as it is now: ``psa_get_key_attributes``.
 
-    Parsec has no opcode for it; on a wire it is ``ListKeys`` and a search.
+    Parsec has no opcode for it; on a wire it is ``ListKeys`` with a name.
     """
 
     opcode = Opcode.LIST_KEYS
@@ -194,9 +194,13 @@ class GetKeyAttributes(KeyOperation[KeyInfo]):
 
 @dataclass(frozen=True, slots=True)
 class ListKeys(Operation[tuple[KeyInfo, ...]]):
-    """List the keys of the application that asks."""
+    """List the keys of the application that asks, or the one of a name.
+
+    Parsec knows no name here: a service of its own ignores it and lists all.
+    """
 
     opcode = Opcode.LIST_KEYS
+    key_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

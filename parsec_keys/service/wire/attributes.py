@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
+from parsec_keys.errors import NotSupported
+from parsec_keys.psa.algorithms import (
+    ANY_ALGORITHM,
+    ANY_HASH,
+    Ecdsa,
+    PermittedAlgorithm,
+    RsaPkcs1v15Sign,
+)
 from parsec_keys.psa.attributes import (
     DhFamily,
     DhKeyPair,
@@ -83,6 +92,32 @@ def write_attributes(message: pb.KeyAttributes, attributes: KeyAttributes) -> No
         if flag & attributes.policy.usage:
             setattr(policy.key_usage_flags, name, True)
     write_algorithm(policy.key_algorithm, attributes.policy.algorithm)
+
+
+def write_listed(message: pb.KeyAttributes, attributes: KeyAttributes) -> None:
+    """Attributes of a key that may have been made without a wire.
+
+    What such a key permits a message may be unable to say: then it says what a client
+    may count on, which is the default where all is permitted, and nothing otherwise.
+    """
+    try:
+        write_attributes(message, attributes)
+    except NotSupported:
+        policy = attributes.policy
+        is_any = policy.algorithm is ANY_ALGORITHM
+        said = default_algorithm(attributes.type) if is_any else None
+        narrowed = replace(attributes, policy=KeyPolicy(policy.usage, said))
+        message.Clear()
+        write_attributes(message, narrowed)
+
+
+def default_algorithm(key_type: KeyType) -> PermittedAlgorithm:
+    """What a key on a wire permits where nobody chose: to sign, with any hash."""
+    if isinstance(key_type, RsaKeyPair):
+        return RsaPkcs1v15Sign(ANY_HASH)
+    if isinstance(key_type, EccKeyPair):
+        return Ecdsa(ANY_HASH)
+    return None
 
 
 def _read_type(message: pb.KeyType) -> KeyType:

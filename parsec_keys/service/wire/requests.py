@@ -139,6 +139,15 @@ def _of_key(operation: Callable[[str], Operation[Any]]) -> _Row:
     )
 
 
+def _read_list_keys(message: pb.ListKeys) -> ListKeys:
+    return ListKeys(message.key_name if message.HasField("key_name") else None)
+
+
+def _write_list_keys(message: pb.ListKeys, asked: ListKeys) -> None:
+    if asked.key_name is not None:
+        message.key_name = asked.key_name
+
+
 def _needed(message: Any, part: str) -> Any:
     if not message.HasField(part):
         raise invalid(part)
@@ -364,7 +373,7 @@ _ROWS: Final = (
     _nothing(Ping),
     _nothing(ListProviders),
     _nothing(ListAuthenticators),
-    _nothing(ListKeys),
+    _Row(ListKeys, pb.ListKeys, _read_list_keys, _write_list_keys),
     _nothing(ListClients),
     _Row(DeleteClient, pb.DeleteClient, _read_delete_client, _write_delete_client),
     _Row(PsaGenerateKey, pb.GenerateKey, _read_generate, _write_generate),

@@ -5,16 +5,19 @@ A wire knows providers by number and an engine by name: ``Numbering`` has both.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from parsec_keys.errors import Error, ProtocolError
+from parsec_keys.psa.attributes import KeyAttributes
 from parsec_keys.psa.opcodes import Opcode
 from parsec_keys.psa.operations import KeyInfo, ProviderInfo
 from parsec_keys.psa.operations.attestation import CredentialParameters
 from parsec_keys.psa.operations.service import AuthenticatorInfo
-from parsec_keys.service.wire.attributes import read_attributes, write_attributes
+from parsec_keys.service.wire.attributes import read_attributes, write_listed
+from parsec_keys.service.wire.proto import key_attributes_pb2
 from parsec_keys.service.wire.proto import operations_pb2 as pb
 from parsec_keys.service.wire.requests import parse
 
@@ -156,8 +159,16 @@ def _write_some_keys(keys: tuple[KeyInfo, ...], numbering: Numbering) -> bytes:
     for key in keys:
         each = message.keys.add(name=key.name)
         each.provider_id = numbering.numbers[key.provider]
-        write_attributes(each.attributes, key.attributes)
+        each.attributes.CopyFrom(_attributes_message(key.attributes))
     return message.SerializeToString()
+
+
+@functools.lru_cache(maxsize=1024)
+def _attributes_message(attributes: KeyAttributes) -> key_attributes_pb2.KeyAttributes:
+    """Most keys of a store have the attributes of others."""
+    message = key_attributes_pb2.KeyAttributes()
+    write_listed(message, attributes)
+    return message
 
 
 def _read_keys(body: bytes, numbering: Numbering) -> tuple[KeyInfo, ...]:
@@ -168,12 +179,17 @@ def _read_keys(body: bytes, numbering: Numbering) -> tuple[KeyInfo, ...]:
 def _read_key(message: pb.KeyInfo, numbering: Numbering) -> KeyInfo:
     provider = numbering.names.get(message.provider_id, str(message.provider_id))
     try:
-        attributes = read_attributes(message.attributes)
+        attributes = _attributes_from(message.attributes.SerializeToString())
     except Error as e:
         raise ProtocolError(
             f"the service lists key '{message.name}' with attributes that mean nothing"
         ) from e
     return KeyInfo(message.name, provider, attributes)
+
+
+@functools.lru_cache(maxsize=1024)
+def _attributes_from(body: bytes) -> KeyAttributes:
+    return read_attributes(key_attributes_pb2.KeyAttributes.FromString(body))
 
 
 def _write_clients(result: tuple[str, ...], numbering: Numbering) -> bytes:

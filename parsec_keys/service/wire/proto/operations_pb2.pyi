@@ -102,6 +102,12 @@ class ListAuthenticatorsResult(_message.Message):
     authenticators: _containers.RepeatedCompositeFieldContainer[AuthenticatorInfo]
     def __init__(self, authenticators: _Optional[_Iterable[_Union[AuthenticatorInfo, _Mapping]]] = ...) -> None: ...
 
+class ListKeys(_message.Message):
+    __slots__ = ("key_name",)
+    KEY_NAME_FIELD_NUMBER: _ClassVar[int]
+    key_name: str
+    def __init__(self, key_name: _Optional[str] = ...) -> None: ...
+
 class KeyInfo(_message.Message):
     __slots__ = ("provider_id", "name", "attributes")
     PROVIDER_ID_FIELD_NUMBER: _ClassVar[int]
