@@ -49,6 +49,12 @@ PSA_CURVES: Final[dict[str, tuple[EccFamily, int]]] = {
 }
 """PSA's family and bits by pyca's name of the curve: ``secp256r1``."""
 
+TOO_LONG: Final = (
+    "Digest or salt length too long for key size. Use a larger key or shorter salt "
+    "length if you are specifying a PSS salt"
+)
+"""pyca's words for what does not fit into a modulus."""
+
 
 def digest(algorithm: hashes.HashAlgorithm, *parts: bytes) -> bytes:
     """The digest of parts laid end to end."""

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 from cryptography.utils import Buffer
 
-from parsec_keys._pyca import PSA_HASHES
+from parsec_keys._pyca import PSA_HASHES, TOO_LONG
 from parsec_keys.psa.algorithms import (
     ECDSA_ANY,
     RSA_PKCS1V15_CRYPT,
@@ -108,6 +108,16 @@ def rsa_signature(
     if isinstance(scheme, padding.PSS):
         return _pss(scheme, algorithm, key_size)
     raise _no_padding(scheme)
+
+
+def check_raw(octets: bytes, key_size: int) -> None:
+    """Pass if octets fit into a modulus in bits (RFC 8017, section 9.2).
+
+    Raises:
+        ValueError: as pyca's own key.
+    """
+    if len(octets) + 11 > (key_size + 7) // 8:
+        raise ValueError(TOO_LONG)
 
 
 def rsa_encryption(

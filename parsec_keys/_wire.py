@@ -20,6 +20,8 @@ from parsec_keys.psa.operations import (
     ListKeys,
     ListProviders,
     Operation,
+    PsaGenerateKey,
+    PsaImportKey,
 )
 from parsec_keys.psa.operations.service import (
     AuthenticatorInfo,
@@ -69,9 +71,11 @@ _CLASSES: Final[dict[Status, type[Error]]] = {
 _ANONYMOUS: Final = (Ping, ListProviders, ListAuthenticators, ListOpcodes)
 _LONGEST_BODY: Final = 1 << 28
 _WHAT_TO_DO: Final = {
-    Status.PSA_ERROR_NOT_PERMITTED: "its policy forbids it",
-    Status.PSA_ERROR_NOT_SUPPORTED: "its provider cannot do it",
-    Status.PSA_ERROR_ALREADY_EXISTS: "choose another name, or delete the key first",
+    Status.PSA_ERROR_NOT_PERMITTED: "the policy that it has or asks for forbids it",
+    Status.PSA_ERROR_NOT_SUPPORTED: "the provider cannot do it",
+    Status.PSA_ERROR_ALREADY_EXISTS: (
+        "a key of this name exists already; choose another, load it, or delete it first"
+    ),
     Status.PSA_ERROR_DOES_NOT_EXIST: "no key of yours has this name there",
     Status.PSA_ERROR_INVALID_ARGUMENT: "it takes an argument of the request for wrong",
     Status.DEPRECATED_PRIMITIVE: "it makes no keys for algorithms that are unsafe",
@@ -169,15 +173,26 @@ class Wire:
         return body
 
     def _refusal(self, operation: Operation[Any], status: Status) -> Error:
-        of_key = getattr(operation, "key_name", None)
-        what = type(operation).__name__ + (f" of key '{of_key}'" if of_key else "")
+        words = f"{self.described} refused {_described(operation)}: "
         remedy = _WHAT_TO_DO.get(status)
-        words = f"{self.described} refused {what}: {status.name} ({int(status)})"
+        words += f"{remedy} ({status.name})" if remedy else f"{status.name} ({status})"
         if status in _CLASSES:
-            error = _CLASSES[status](f"{words}; {remedy}" if remedy else words)
+            error = _CLASSES[status](words)
             error.status = status
             return error
-        return Error.of(status, f"{words}; {remedy}" if remedy else words)
+        return Error.of(status, words)
+
+
+def _described(operation: Operation[Any]) -> str:
+    """An operation in a message: ``PsaGenerateKey of 'name', an …``."""
+    words = type(operation).__name__
+    key_name = getattr(operation, "key_name", None)
+    if key_name is not None:
+        words += f" of '{key_name}'"
+    if isinstance(operation, (PsaGenerateKey, PsaImportKey)):
+        attributes = operation.attributes
+        words += f", {attributes.type} of {attributes.bits} bits"
+    return words
 
 
 def _send(connection: socket.socket, data: bytes) -> None:

@@ -142,6 +142,8 @@ class RSAPrivateKey(ServiceKey, rsa.RSAPrivateKey):
         algorithm: hashes.HashAlgorithm | utils.NoDigestInfo,
     ) -> bytes:
         asked = _translate.rsa_signature(padding, algorithm, self._key_size)
+        if isinstance(algorithm, utils.NoDigestInfo):
+            _translate.check_raw(hashed, self._key_size)
         return self._engine.execute(
             PsaSignHash(self._name, asked, hashed, self._fingerprint)
         )

@@ -99,10 +99,10 @@ def softhsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
 
 
 @pytest.fixture(scope="session")
-def new_url(
+def embedded_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], str]:
-    """A function from a provider to the URL of a new, empty store of it."""
+    """A function from a provider to the URL of a new, empty store in this process."""
 
     def make(provider: str) -> str:
         folder: Path = tmp_path_factory.mktemp("store")
@@ -115,6 +115,12 @@ def new_url(
         return softhsm.url("shared", folder)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def new_url(embedded_url: Callable[[str], str]) -> Callable[[str], str]:
+    """A function from a provider to the URL of a new, empty store of it."""
+    return embedded_url
 
 
 @pytest.fixture(scope="session")

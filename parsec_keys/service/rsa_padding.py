@@ -12,7 +12,7 @@ import hmac
 import os
 from typing import Final
 
-from parsec_keys._pyca import HASHES, digest
+from parsec_keys._pyca import HASHES, TOO_LONG, digest
 from parsec_keys.errors import DecryptionFailed, InvalidArgument, NotSupported
 from parsec_keys.psa.algorithms import Hash, RsaOaep, RsaPss
 
@@ -34,10 +34,6 @@ _OIDS: Final[dict[Hash, str]] = {
     # OpenSSL's verifiers take this identifier (1.2.156.10197.1.504) and no other.
     Hash.SM3: "2a811ccf55018378",
 }
-_TOO_LONG: Final = (
-    "Digest or salt length too long for key size. Use a larger key or shorter salt "
-    "length if you are specifying a PSS salt"
-)
 
 
 def digest_info(hash_: Hash, hashed: bytes) -> bytes:
@@ -65,7 +61,7 @@ def encode_pkcs1v15(octets: bytes, length: int) -> bytes:
         InvalidArgument: they do not fit.
     """
     if len(octets) > length - 11:
-        raise InvalidArgument(_TOO_LONG)
+        raise InvalidArgument(TOO_LONG)
     return b"\x00\x01" + b"\xff" * (length - 3 - len(octets)) + b"\x00" + octets
 
 
@@ -80,7 +76,7 @@ def encode_pss(algorithm: RsaPss, hashed: bytes, bits: int) -> bytes:
     em_length = (em_bits + 7) // 8
     db_length = em_length - hash_.size - 1
     if db_length < salt_length + 1:
-        raise InvalidArgument(_TOO_LONG)
+        raise InvalidArgument(TOO_LONG)
     salt = os.urandom(salt_length)
     h = digest(HASHES[hash_], bytes(8), hashed, salt)
     db = (b"\x01" + salt).rjust(db_length, b"\x00")

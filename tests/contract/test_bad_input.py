@@ -206,9 +206,9 @@ def test_an_unknown_provider(store: parsec_keys.KeyStore) -> None:
 
 
 @pytest.fixture
-def damaged(provider: str, new_url: Callable[[str], str]) -> tuple[str, Path]:
+def damaged(provider: str, embedded_url: Callable[[str], str]) -> tuple[str, Path]:
     """The URL of a store with a key, and the file of its key info."""
-    url = new_url(provider)
+    url = embedded_url(provider)
     with parsec_keys.open_store(url) as store:
         store.generate_ec("key", P256)
     folder = Path(url.partition("store=")[2] or url.removeprefix("software:"))

@@ -120,9 +120,10 @@ def test_sign(rsa_twins: Twins[rsa.RSAPrivateKey], case: str) -> None:
 
     assert_alike(
         lambda key: key.sign(data, scheme, algorithm),
-        rsa_twins.ours,
+        rsa_twins.doing(data, scheme, algorithm),
         rsa_twins.native,
         same,
+        rsa_twins.says(data, scheme, algorithm),
     )
 
 
@@ -223,16 +224,18 @@ def test_decrypt(rsa_twins: Twins[rsa.RSAPrivateKey], case: str) -> None:
 
     assert_alike(
         lambda key: key.decrypt(ciphertext, scheme),
-        rsa_twins.ours,
+        rsa_twins.doing(ciphertext, scheme),
         rsa_twins.native,
         same,
+        rsa_twins.says(ciphertext, scheme),
     )
 
 
 def test_decrypt_with_keywords(rsa_twins: Twins[rsa.RSAPrivateKey]) -> None:
     ciphertext = rsa_twins.native.public_key().encrypt(DATA, PKCS1)
 
-    assert rsa_twins.ours.decrypt(ciphertext=ciphertext, padding=PKCS1) == DATA
+    ours = rsa_twins.doing(ciphertext, PKCS1)
+    assert ours.decrypt(ciphertext=ciphertext, padding=PKCS1) == DATA
 
 
 def test_broken_pkcs1_padding_is_rejected_implicitly(
@@ -240,16 +243,18 @@ def test_broken_pkcs1_padding_is_rejected_implicitly(
 ) -> None:
     ciphertexts = [bytes([number]) * 256 for number in range(1, 30)]
 
-    messages = [rsa_twins.ours.decrypt(c, PKCS1) for c in ciphertexts]
+    ours = rsa_twins.doing(ciphertexts[0], PKCS1)
+    messages = [ours.decrypt(c, PKCS1) for c in ciphertexts]
 
-    assert messages == [rsa_twins.ours.decrypt(c, PKCS1) for c in ciphertexts]
+    assert messages == [ours.decrypt(c, PKCS1) for c in ciphertexts]
     assert len({len(message) for message in messages}) > 10
     assert all(len(message) <= 245 for message in messages)
 
 
 def test_failed_decryption_has_no_cause(rsa_twins: Twins[rsa.RSAPrivateKey]) -> None:
+    scheme = oaep(SHA256, SHA256, None)
     with pytest.raises(ValueError, match=r"^Decryption failed$") as caught:
-        rsa_twins.ours.decrypt(b"\x11" * 256, oaep(SHA256, SHA256, None))
+        rsa_twins.doing(b"", scheme).decrypt(b"\x11" * 256, scheme)
 
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None or caught.value.__suppress_context__
@@ -290,11 +295,12 @@ def test_sign_anything(
 
     assert_alike(
         lambda key: key.sign(argument, scheme, algorithm),
-        rsa_twins.ours,
+        rsa_twins.doing(argument, scheme, algorithm),
         rsa_twins.native,
         lambda ours, _: rsa_twins.native.public_key().verify(
             ours, data, scheme, algorithm
         ),
+        rsa_twins.says(argument, scheme, algorithm),
     )
 
 

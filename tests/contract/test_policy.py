@@ -12,12 +12,14 @@ import parsec_keys
 from parsec_keys.errors import InvalidArgument, NotPermitted
 from parsec_keys.psa.algorithms import (
     ANY_HASH,
+    ECDH,
     Ecdsa,
     Hash,
     RsaPkcs1v15Sign,
     RsaPss,
 )
 from parsec_keys.psa.attributes import UsageFlags
+from tests.contract import wire
 
 SHA256, SHA384 = hashes.SHA256(), hashes.SHA384()
 PKCS1 = padding.PKCS1v15()
@@ -45,13 +47,13 @@ def test_one_hash(store: parsec_keys.KeyStore) -> None:
             key.exchange(ec.ECDH(), ec.generate_private_key(P256).public_key())
 
 
-def test_one_rsa_scheme(store: parsec_keys.KeyStore) -> None:
+def test_one_rsa_scheme(store: parsec_keys.KeyStore, engine: str) -> None:
     pkcs1 = store.generate_rsa("pkcs1", algorithm=RsaPkcs1v15Sign(ANY_HASH))
     for hash_ in (SHA256, SHA384):
         signature = pkcs1.sign(b"data", PKCS1, hash_)
         pkcs1.public_key().verify(signature, b"data", PKCS1, hash_)
     for scheme in (pss(32), pss(20)):
-        with pytest.raises(NotPermitted):
+        with pytest.raises(wire.forbidden(engine, scheme, SHA256)):
             pkcs1.sign(b"data", scheme, SHA256)
     ciphertext = pkcs1.public_key().encrypt(b"data", PKCS1)
     with pytest.raises(NotPermitted) as caught:
@@ -59,7 +61,7 @@ def test_one_rsa_scheme(store: parsec_keys.KeyStore) -> None:
     assert not isinstance(caught.value, ValueError)
 
 
-def test_psa_leaves_no_choice_in_pss(store: parsec_keys.KeyStore) -> None:
+def test_psa_leaves_no_choice_in_pss(store: parsec_keys.KeyStore, engine: str) -> None:
     key = store.generate_rsa("pss", algorithm=RsaPss(Hash.SHA_256))
 
     for salt in (32, padding.PSS.DIGEST_LENGTH):
@@ -71,11 +73,11 @@ def test_psa_leaves_no_choice_in_pss(store: parsec_keys.KeyStore) -> None:
         (pss(32, SHA384), SHA256),
         (pss(48, SHA384), SHA384),
     ):
-        with pytest.raises(NotPermitted):
+        with pytest.raises(wire.forbidden(engine, scheme, hash_)):
             key.sign(b"data", scheme, hash_)
 
 
-def test_one_oaep(store: parsec_keys.KeyStore) -> None:
+def test_one_oaep(store: parsec_keys.KeyStore, engine: str) -> None:
     key = store.generate_rsa("oaep", algorithm="RSA_OAEP(SHA_256)", usage="decrypt")
     permitted = padding.OAEP(padding.MGF1(SHA256), SHA256, b"label")
     forbidden = padding.OAEP(padding.MGF1(hashes.SHA1()), SHA256, None)
@@ -84,16 +86,17 @@ def test_one_oaep(store: parsec_keys.KeyStore) -> None:
 
     assert key.decrypt(ciphertext, permitted) == b"data"
     for scheme in (forbidden, PKCS1):
-        with pytest.raises(NotPermitted) as caught:
+        with pytest.raises(wire.forbidden(engine, scheme)) as caught:
             key.decrypt(key.public_key().encrypt(b"data", scheme), scheme)
         assert not isinstance(caught.value, ValueError)
     with pytest.raises(NotPermitted, match="may not sign_hash"):
         key.sign(b"data", PKCS1, SHA256)
 
 
-def test_usage_flags(store: parsec_keys.KeyStore) -> None:
+def test_usage_flags(store: parsec_keys.KeyStore, engine: str) -> None:
     signer = store.generate_ec("signer", P256, usage="sign_hash")
-    agreer = store.generate_ec("agreer", P256, usage=UsageFlags.DERIVE)
+    ecdh = wire.policy(engine, ECDH)
+    agreer = store.generate_ec("agreer", P256, usage=UsageFlags.DERIVE, **ecdh)
     peer = ec.generate_private_key(P256).public_key()
 
     signer.sign(b"data", ec.ECDSA(SHA256))

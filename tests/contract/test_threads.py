@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -10,20 +11,43 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 import parsec_keys
+from parsec_keys.psa.algorithms import (
+    ANY_HASH,
+    Hash,
+    PermittedAlgorithm,
+    RsaOaep,
+    RsaPkcs1v15Sign,
+    RsaPss,
+)
+from tests.contract import wire
 
 SECONDS = float(os.environ.get("PARSEC_KEYS_SECONDS", "2"))
 THREADS = 8
 SHA256 = hashes.SHA256()
-PSS = padding.PSS(padding.MGF1(SHA256), 20)
 OAEP = padding.OAEP(padding.MGF1(SHA256), SHA256, None)
-PKCS1 = padding.PKCS1v15()
 
 
-def test_eight_threads(store: parsec_keys.KeyStore) -> None:
+def test_eight_threads(store: parsec_keys.KeyStore, engine: str) -> None:
+    salt = wire.salt_length(engine, 20)
+    schemes: list[tuple[padding.AsymmetricPadding, PermittedAlgorithm]] = [
+        (padding.PSS(padding.MGF1(SHA256), salt), RsaPss(ANY_HASH)),
+        (padding.PKCS1v15(), RsaPkcs1v15Sign(ANY_HASH)),
+        (OAEP, RsaOaep(Hash.SHA_256)),
+    ]
     # More keys than a TPM has slots.
-    keys = [
-        *(store.generate_ec(f"ec-{i}", ec.SECP256R1()) for i in range(3)),
-        *(store.generate_rsa(f"rsa-{i}") for i in range(2)),
+    uses = [
+        *(
+            functools.partial(sign_ec, store.generate_ec(f"ec-{i}", ec.SECP256R1()))
+            for i in range(3)
+        ),
+        *(
+            functools.partial(
+                use_rsa,
+                store.generate_rsa(scheme.name, **wire.policy(engine, algorithm)),
+                scheme,
+            )
+            for scheme, algorithm in schemes
+        ),
     ]
     deadline = time.monotonic() + SECONDS
     done, failures = [0] * THREADS, []
@@ -31,7 +55,7 @@ def test_eight_threads(store: parsec_keys.KeyStore) -> None:
     def work(number: int) -> None:
         try:
             while time.monotonic() < deadline:
-                use(keys[(number + done[number]) % len(keys)], done[number])
+                uses[(number + done[number]) % len(uses)](os.urandom(40))
                 done[number] += 1
         except Exception as e:
             failures.append(e)
@@ -46,14 +70,16 @@ def test_eight_threads(store: parsec_keys.KeyStore) -> None:
     assert min(done) > 0
 
 
-def use(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, turn: int) -> None:
-    message = os.urandom(40)
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        signature = key.sign(message, ec.ECDSA(SHA256))
-        key.public_key().verify(signature, message, ec.ECDSA(SHA256))
-    elif turn % 3 == 0:
-        assert key.decrypt(key.public_key().encrypt(message, OAEP), OAEP) == message
+def sign_ec(key: ec.EllipticCurvePrivateKey, message: bytes) -> None:
+    signature = key.sign(message, ec.ECDSA(SHA256))
+    key.public_key().verify(signature, message, ec.ECDSA(SHA256))
+
+
+def use_rsa(
+    key: rsa.RSAPrivateKey, scheme: padding.AsymmetricPadding, message: bytes
+) -> None:
+    if isinstance(scheme, padding.OAEP):
+        assert key.decrypt(key.public_key().encrypt(message, scheme), scheme) == message
     else:
-        scheme = PSS if turn % 3 == 1 else PKCS1
         signature = key.sign(message, scheme, SHA256)
         key.public_key().verify(signature, message, scheme, SHA256)
