@@ -208,8 +208,6 @@ def _receive(connection: socket.socket, length: int) -> bytes:
     while len(data) < length:
         received = connection.recv(min(length - len(data), 1 << 20))
         if not received:
-            raise ProtocolError(
-                "the service closed the connection before its answer was whole"
-            )
+            raise ConnectionResetError("it closed the connection")
         data += received
     return bytes(data)

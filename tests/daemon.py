@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -74,7 +74,7 @@ class Daemon:
         assert self._process is not None
         return self._process
 
-    def start(self, command: tuple[str, ...] = (), passed: int | None = None) -> None:
+    def start(self, *command: str, passed: int | None = None) -> None:
         """Start it and wait until it answers.
 
         Args:
@@ -95,6 +95,16 @@ class Daemon:
             )
         wait_until(lambda: self._ended() or answers_ping(self.socket))
         assert not self._ended(), self.words()
+
+    @contextlib.contextmanager
+    def activated(
+        self, command: tuple[str, ...], listening: socket.socket
+    ) -> Iterator[None]:
+        """Run it as a service manager does that listens already."""
+        self.start(*command, passed=listening.fileno())
+        with contextlib.ExitStack() as running:
+            running.push(self.__exit__)
+            yield
 
     def stop(self) -> None:
         """End it as a service manager does."""

@@ -5,18 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
-from typing import Final
 
 import click
-
-_LEVELS: Final = {
-    "off": logging.CRITICAL + 1,
-    "error": logging.ERROR,
-    "warn": logging.WARNING,
-    "info": logging.INFO,
-    "debug": logging.DEBUG,
-    "trace": logging.DEBUG,
-}
 
 
 @click.command()
@@ -35,12 +25,14 @@ def serve(path: Path) -> None:
 
     SIGTERM ends it after the requests that run; SIGHUP reads FILE again.
     """
+    from parsec_keys.service.config_daemon import LOG_LEVELS, read_daemon_config
     from parsec_keys.service.daemon import Daemon
 
-    daemon = Daemon(path.absolute())
-    core = daemon.config.core
-    time = "%(asctime)s " if core.log_timestamp else ""
+    path = path.absolute()
+    config = read_daemon_config(path)
+    time = "%(asctime)s " if config.core.log_timestamp else ""
     logging.basicConfig(
-        level=_LEVELS[core.log_level], format=f"{time}%(levelname)s %(message)s"
+        level=LOG_LEVELS[config.core.log_level],
+        format=f"{time}%(levelname)s %(message)s",
     )
-    asyncio.run(daemon.serve())
+    asyncio.run(Daemon(path, config).serve())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,15 @@ from parsec_keys.service.config_toml import read_service
 from parsec_keys.service.toml_table import Table, read_toml
 
 DEFAULT_SOCKET: Final = Path("/run/parsec/parsec.sock")
-LOG_LEVELS: Final = ("off", "error", "warn", "info", "debug", "trace")
+LOG_LEVELS: Final = {
+    "off": logging.CRITICAL + 1,
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "trace": logging.DEBUG,
+}
+"""The Rust service's words and Python's levels."""
 _AUTHENTICATORS: Final = ("UnixPeerCredentials", "Direct", "JwtSvid")
 
 
@@ -85,7 +94,9 @@ def _needed(document: Table, name: str) -> Table:
 def _core(table: Table) -> tuple[CoreSettings, bool]:
     # Accepting does not poll here, so there is no sleep whose length could be set.
     table.number("idle_listener_sleep_duration")
-    level = table.choice("log_level", LOG_LEVELS) if table.has("log_level") else "error"
+    level = "error"
+    if table.has("log_level"):
+        level = table.choice("log_level", tuple(LOG_LEVELS))
     settings = CoreSettings(
         allow_root=table.flag("allow_root") or False,
         threads=table.count("thread_pool_size") or max(4, os.cpu_count() or 1),

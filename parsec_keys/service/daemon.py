@@ -14,12 +14,13 @@ import os
 import resource
 import signal
 import socket
-import stat
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from parsec_keys.errors import ConfigurationError, Error, ServiceUnavailable
+from parsec_keys.errors import ConfigurationError, Error
 from parsec_keys.service import Service
 from parsec_keys.service.authenticators import (
     Authenticator,
@@ -27,42 +28,43 @@ from parsec_keys.service.authenticators import (
     UnixPeerCredentials,
 )
 from parsec_keys.service.config_daemon import (
+    LOG_LEVELS,
     AuthenticatorConfig,
     DaemonConfig,
     read_daemon_config,
 )
 from parsec_keys.service.front import Front, Limits
 from parsec_keys.service.listener import Listener
+from parsec_keys.service.listening import bound_socket, passed_socket
 
 logger = logging.getLogger(__name__)
 
-_FIRST_PASSED_DESCRIPTOR: Final = 3
+_TURN_SECONDS: Final = 0.001
 
 
 class Daemon:
     """Serves what one configuration file describes, until it is told to stop."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the providers that the file names.
+    def __init__(self, path: Path, config: DaemonConfig) -> None:
+        """Open the providers of a configuration, read from a file.
 
         Raises:
-            ConfigurationError: the file cannot be used, with the line.
+            ConfigurationError: the daemon may not run as this user.
             Error: a provider does not open.
         """
         self._path = path
-        self._config = read_daemon_config(path)
-        _check_user(self._config)
+        self._config = config
+        _check_user(config)
         self._service = Service(self._config.service)
         self._front = _front(self._service, self._config)
-
-    @property
-    def config(self) -> DaemonConfig:
-        """What the daemon runs on now."""
-        return self._config
+        self._reloading = asyncio.Lock()
+        self._is_ours = False
 
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
         _allow_many_connections()
+        # A worker that computes for long lets the event loop have its turn sooner.
+        sys.setswitchinterval(_TURN_SECONDS)
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
         workers = _workers(self._config)
         core, listening = self._config.core, self._listen()
@@ -73,32 +75,43 @@ class Daemon:
         reload_wanted = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, reload_wanted.set)
         await listener.start(listening)
+        logger.info("keys and key info are in %s", self._config.service.directory)
         logger.info("Parsec is ready.")
         _notify("READY=1")
         reloading = asyncio.create_task(self._reload_when(reload_wanted, listener))
         await stopped.wait()
         _notify("STOPPING=1")
-        reloading.cancel()
         await listener.stop()
+        async with self._reloading:
+            reloading.cancel()
         workers.shutdown()
         self._service.close()
+        if self._is_ours:
+            self._config.listener.socket_path.unlink(missing_ok=True)
 
     def _listen(self) -> socket.socket:
-        passed = _passed_socket()
-        return passed or _bound(self._config.listener.socket_path)
+        passed = passed_socket()
+        self._is_ours = passed is None
+        return passed or bound_socket(self._config.listener.socket_path)
 
     async def _reload_when(self, wanted: asyncio.Event, listener: Listener) -> None:
         while True:
             await wanted.wait()
             wanted.clear()
-            _notify("RELOADING=1")
-            try:
-                await self._reload(listener)
-            except Error as e:
-                logger.error("the configuration stays as it was: %s", e)
-            else:
-                logger.info("the configuration was read again")
+            _notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            async with self._reloading:
+                await self._try_to_reload(listener)
             _notify("READY=1")
+
+    async def _try_to_reload(self, listener: Listener) -> None:
+        try:
+            await self._reload(listener)
+        except Error as e:
+            logger.error("the configuration stays as it was: %s", e)
+        except Exception:
+            logger.exception("the configuration stays as it was, for a reason of ours")
+        else:
+            logger.info("the configuration was read again")
 
     async def _reload(self, listener: Listener) -> None:
         """Open what the file describes now, use it, then close what was there."""
@@ -112,6 +125,7 @@ class Daemon:
             raise
         old, self._service = self._service, service
         self._config = config
+        logging.getLogger().setLevel(LOG_LEVELS[config.core.log_level])
         shift = listener.replace(front)
         listener.timeout = config.listener.timeout
         listener.body_limit = config.core.body_limit
@@ -159,59 +173,6 @@ def _check_unchanged(old: DaemonConfig, new: DaemonConfig) -> None:
         raise ConfigurationError(
             "another thread_pool_size needs a restart of the daemon"
         )
-
-
-def _passed_socket() -> socket.socket | None:
-    """The socket of a service manager.
-
-    Raises:
-        ConfigurationError: there are several.
-    """
-    count = int(os.environ.pop("LISTEN_FDS", "0") or 0)
-    mine = os.environ.pop("LISTEN_PID", "") == str(os.getpid())
-    if not mine or count == 0:
-        return None
-    if count > 1:
-        raise ConfigurationError(
-            f"the service manager passed {count} sockets: one is what a daemon serves"
-        )
-    return socket.socket(fileno=_FIRST_PASSED_DESCRIPTOR)
-
-
-def _bound(path: Path) -> socket.socket:
-    """A socket of our own at a path, where an old one may lie.
-
-    Raises:
-        ServiceUnavailable: the path cannot be used, or somebody serves there.
-    """
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
-            _check_nobody_serves(path)
-            path.unlink()
-        listening.bind(str(path))
-        # Who may connect is decided by the folder; who is who, by the authenticator.
-        path.chmod(0o666)
-    except OSError as e:
-        listening.close()
-        raise ServiceUnavailable(
-            f"the socket {path} cannot be made: {e.strerror or e}"
-        ) from e
-    except Error:
-        listening.close()
-        raise
-    return listening
-
-
-def _check_nobody_serves(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        with contextlib.suppress(ConnectionRefusedError):
-            probe.connect(str(path))
-            raise ServiceUnavailable(
-                f"a service answers at {path} already: stop it, or choose another "
-                "socket_path"
-            )
 
 
 def _allow_many_connections() -> None:

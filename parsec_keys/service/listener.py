@@ -25,6 +25,8 @@ from parsec_keys.service.wire.frames import (
 logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
+_ROUNDS_TO_READ: Final = 4
+"""How often the loop turns until what is in the sockets has been read."""
 _PEER: Final = struct.Struct("iII")  # struct ucred: pid, uid, gid.
 
 
@@ -68,11 +70,15 @@ class Listener:
         self._shift = Shift(front)
         self._workers = workers
         self._server: asyncio.Server | None = None
+        self._connections: set[_Connection] = set()
+        self._all_closed = asyncio.Event()
 
     async def start(self, listening: socket.socket) -> None:
-        """Begin to accept on a bound socket."""
+        """Begin to accept on a bound socket, whose file stays its maker's."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(
+        # Not create_unix_server: since Python 3.13 that one removes the file, which
+        # may be a service manager's.
+        self._server = await loop.create_server(
             lambda: _Connection(self), sock=listening, backlog=BACKLOG
         )
 
@@ -82,10 +88,27 @@ class Listener:
         return old
 
     async def stop(self) -> None:
-        """Accept no more, and answer what is whole."""
+        """Accept no more, answer what is whole, and see the answers off."""
         if self._server is not None:
             self._server.close()
+        for _ in range(_ROUNDS_TO_READ):
+            await asyncio.sleep(0)
+        for connection in list(self._connections):
+            connection.give_up()
         await self._shift.finished()
+        if self._connections:
+            await self._all_closed.wait()
+
+    def opened(self, connection: _Connection) -> None:
+        """A client came."""
+        self._connections.add(connection)
+        self._all_closed.clear()
+
+    def closed(self, connection: _Connection) -> None:
+        """A client is gone, and has its answer or does not want it."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._all_closed.set()
 
     def work(
         self, request: Request, peer_uid: int, done: Callable[[Response], None]
@@ -119,8 +142,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._listener.opened(self)
         self._deadline = asyncio.get_running_loop().call_later(
-            self._listener.timeout, self._too_late
+            self._listener.timeout, self.give_up
         )
 
     def data_received(self, data: bytes) -> None:
@@ -139,14 +163,19 @@ class _Connection(asyncio.Protocol):
         self._listener.work(request, _peer_uid(self._transport), self._answer)
 
     def eof_received(self) -> bool:
-        if self._reader is not None:
-            self._answer(Response(Status.CONNECTION_ERROR))
+        self.give_up()
         return True  # A client may close its half and still read the answer.
 
     def connection_lost(self, error: Exception | None) -> None:
         self._stop_clock()
         self._transport = None
         self._reader = None
+        self._listener.closed(self)
+
+    def give_up(self) -> None:
+        """Wait no longer for a request that is not whole."""
+        if self._reader is not None:
+            self._answer(Response(Status.CONNECTION_ERROR))
 
     def _answer(self, response: Response) -> None:
         self._reader = None
@@ -160,9 +189,6 @@ class _Connection(asyncio.Protocol):
             self._deadline = asyncio.get_running_loop().call_later(
                 self._listener.timeout, self._transport.abort
             )
-
-    def _too_late(self) -> None:
-        self._answer(Response(Status.CONNECTION_ERROR))
 
     def _stop_clock(self) -> None:
         if self._deadline is not None:
