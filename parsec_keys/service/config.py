@@ -44,6 +44,7 @@ class Pkcs11Config:
 
     ``pin`` ``None`` means that nobody logs in. Bytes that are no UTF-8 are in it as
     ``surrogateescape`` has them.
+    ``allow_export`` says whether keys are made that give their secret away.
     """
 
     library_path: Path
@@ -52,6 +53,7 @@ class Pkcs11Config:
     slot_number: int | None = None
     pin: str | None = field(default=None, repr=False)
     name: str = "pkcs11"
+    allow_export: bool = True
 
 
 @dataclass(frozen=True, slots=True)

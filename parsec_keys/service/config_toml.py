@@ -149,18 +149,19 @@ def _pkcs11(table: Table, name: str, store: Path | None) -> ProviderConfig:
     library = table.file("library_path")
     if library is None:
         raise table.error("'library_path' is missing: the PKCS#11 module's file")
-    # Public-key operations are always done in software here, and no private key ever
-    # leaves a token: both settings of each give the same results.
+    # Public-key operations are always done in software here.
     table.flag("software_public_operations")
-    table.flag("allow_export")
     pin = _octets(table, "user_pin")
+    serial, slot = table.text("serial_number"), table.number("slot_number")
     return Pkcs11Config(
         library,
         table.text("token_label"),
-        table.text("serial_number"),
-        table.number("slot_number"),
+        None if serial is None else serial.strip(),
+        # A token that comes and goes is in another slot, under the same serial number.
+        slot if serial is None else None,
         None if pin is None else pin.decode("utf-8", "surrogateescape"),
         name,
+        table.flag("allow_export") is not False,
     )
 
 

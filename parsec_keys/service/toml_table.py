@@ -142,20 +142,24 @@ class Table:
             raise self.error(words, key)
 
     def _line(self, key: str | None) -> int:
-        """The line of a key of this table, from 1; 0 where it is not found."""
-        if key is None:
-            return 0
-        wanted = re.compile(rf"\s*(?:\[\[?\s*)?[\"']?{re.escape(key)}[\"']?\s*(?:=|\])")
-        name, seen = "", 0
+        """The line of a key of this table, from 1, or of the table; 0 of neither."""
+        wanted = re.compile(
+            rf"\s*(?:\[\[?\s*)?[\"']?{re.escape(key)}[\"']?\s*(?:=|\])"
+            if key is not None
+            else "(?!)"
+        )
+        name, seen, start = "", 0, 0
         for number, line in enumerate(self._lines, 1):
             header = _HEADER.match(line)
             if header is not None:
                 name = header[1]
                 seen += name == self._name
             is_here = name == self._name and self._number in (0, seen)
+            if is_here and header is not None:
+                start = number
             if (is_here or not self._name) and wanted.match(line):
                 return number
-        return 0
+        return start
 
 
 def read_toml(path: Path) -> Table:

@@ -61,7 +61,7 @@ def test_everything(tmp_path: Path) -> None:
     assert config == ServiceConfig(
         (
             TpmConfig("device:/dev/tpmrm0", b"owner", "tpm", False),
-            Pkcs11Config(module, "lab", "42", 7, "1234", "hsm"),
+            Pkcs11Config(module, "lab", "42", None, "1234", "hsm"),
             SoftwareConfig(tmp_path / "keys", b"open sesame", "software"),
             OtherConfig("Cloud", "cloud", {"region": "here"}),
         ),

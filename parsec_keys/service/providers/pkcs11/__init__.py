@@ -11,13 +11,14 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from parsec_keys.errors import NotPermitted
 from parsec_keys.psa.algorithms import (
     AsymmetricEncryption,
     AsymmetricSignature,
     KeyAgreement,
     PermittedAlgorithm,
 )
-from parsec_keys.psa.attributes import KeyAttributes
+from parsec_keys.psa.attributes import KeyAttributes, UsageFlags
 from parsec_keys.psa.operations import ProviderInfo
 from parsec_keys.service.config import Pkcs11Config
 from parsec_keys.service.implicit_rejection import RejectionSecrets
@@ -55,6 +56,7 @@ class Pkcs11Provider:
             self._token.close()
             raise translated(e, f"opening the token of '{config.name}'") from e
         self._secrets = RejectionSecrets()
+        self._allow_export = config.allow_export
         self.store_name = f"pkcs11-{self._token.serial}"
 
     @classmethod
@@ -69,6 +71,11 @@ class Pkcs11Provider:
         return cls(config)
 
     def check_key(self, attributes: KeyAttributes) -> None:
+        if attributes.policy.usage & UsageFlags.EXPORT and not self._allow_export:
+            raise NotPermitted(
+                f"provider '{self.info.name}' is configured to make no keys that give "
+                "their secret away: leave out the usage flag export"
+            )
         self._can.check_key(attributes)
 
     def check_algorithm(
