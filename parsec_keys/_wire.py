@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from parsec_keys.errors import (
     AuthenticationError,
@@ -41,6 +41,9 @@ from parsec_keys.service.wire.frames import (
 )
 from parsec_keys.service.wire.requests import encode_list_opcodes, encode_request
 from parsec_keys.service.wire.results import Numbering, decode_result
+
+if TYPE_CHECKING:
+    from parsec_keys.service.jwt_svid import OwnToken
 
 CORE_OPERATIONS: Final = (
     *(Ping, ListProviders, ListAuthenticators, ListKeys, ListClients, DeleteClient),
@@ -93,6 +96,7 @@ class Wire:
         self._application = application
         self._timeout = timeout
         self._authenticator = AuthenticatorType.NO_AUTH
+        self._own_token: OwnToken | None = None
 
     @property
     def described(self) -> str:
@@ -138,12 +142,17 @@ class Wire:
 
     def _credentials(self) -> bytes:
         if self._authenticator is AuthenticatorType.JWT_SVID:
-            from parsec_keys.service.jwt_svid import fetch_token
-
-            return fetch_token()
+            return self._token()
         if self._authenticator is AuthenticatorType.DIRECT:
             return (self._application or "").encode()
         return own_credentials()
+
+    def _token(self) -> bytes:
+        from parsec_keys.service.jwt_svid import OwnToken
+
+        if self._own_token is None:
+            self._own_token = OwnToken()
+        return self._own_token.fetch()
 
     def _exchange(self, operation: Operation[Any], request: Request) -> bytes:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

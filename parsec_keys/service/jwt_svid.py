@@ -6,14 +6,25 @@ the audience ``parsec``; the application's name is its SPIFFE ID.
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
-from parsec_keys.errors import AuthenticationError, NotSupported, ProtocolError
+from parsec_keys.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    NotSupported,
+    ProtocolError,
+)
 from parsec_keys.psa.operations.service import AuthenticatorInfo
 from parsec_keys.psa.status import Status
 from parsec_keys.service.authenticators import ApplicationIdentity, AuthenticatorType
 
 AUDIENCE: Final = "parsec"
+_AGENT_SECONDS: Final = 5.0
+"""How long the agent may take: a request holds a worker meanwhile."""
+_SECONDS_LEFT: Final = 10.0
+"""How long a token has to be valid yet, to be sent."""
+_SILENT: Final = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
 class JwtSvid:
@@ -39,35 +50,73 @@ class JwtSvid:
         try:
             svid = self._client.validate_jwt_svid(token, AUDIENCE)
         except PySpiffeError as e:
-            raise AuthenticationError("the JWT-SVID is not valid") from e
+            raise AuthenticationError(_why_refused(e)) from e
         return ApplicationIdentity(self.type, str(svid.spiffe_id))
 
 
-def fetch_token(workload_endpoint: str | None = None) -> bytes:
+class OwnToken:
     """This workload's own JWT-SVID, to send to a service.
 
-    Args:
-        workload_endpoint: without it ``$SPIFFE_ENDPOINT_SOCKET``.
-
-    Raises:
-        AuthenticationError: the agent gives none.
-        NotSupported: the package ``spiffe`` is missing.
+    The agent is the one of ``$SPIFFE_ENDPOINT_SOCKET``. It is asked again before the
+    token expires, and by a connection of its own each time, so that a fork is no harm.
     """
-    client = workload_api(workload_endpoint)
+
+    def __init__(self) -> None:
+        self._token = b""
+        self._expiry = 0.0
+
+    def fetch(self) -> bytes:
+        """A token that is valid for a while yet.
+
+        Raises:
+            AuthenticationError: the agent gives none.
+            NotSupported: the package ``spiffe`` is missing.
+        """
+        if time.time() > self._expiry - _SECONDS_LEFT:
+            self._token, self._expiry = _fetch()
+        return self._token
+
+
+def _fetch() -> tuple[bytes, float]:
+    client = workload_api(None)
     from spiffe.errors import PySpiffeError
 
     try:
-        return bytes(client.fetch_jwt_svid({AUDIENCE}).token.encode())
+        svid = client.fetch_jwt_svid({AUDIENCE})
     except PySpiffeError as e:
-        raise AuthenticationError("the SPIFFE agent gave no JWT-SVID") from e
+        raise AuthenticationError(
+            "the SPIFFE agent of $SPIFFE_ENDPOINT_SOCKET gave no JWT-SVID for the "
+            f"audience '{AUDIENCE}': is this workload registered there?"
+        ) from e
     finally:
         client.close()
+    return svid.token.encode(), float(svid.expiry)
 
 
 def workload_api(endpoint: str | None) -> Any:
-    """A client of the Workload API."""
+    """A client of the Workload API; without an endpoint ``$SPIFFE_ENDPOINT_SOCKET``.
+
+    Raises:
+        ConfigurationError: the endpoint is no address of an agent.
+        NotSupported: the package ``spiffe`` is missing.
+    """
     try:
         from spiffe import WorkloadApiClient
+        from spiffe.errors import PySpiffeError
     except ImportError as e:
         raise NotSupported("JWT-SVID needs pip install parsec-keys[spiffe]") from e
-    return WorkloadApiClient(endpoint)
+    try:
+        return WorkloadApiClient(endpoint, _AGENT_SECONDS)
+    except PySpiffeError as e:
+        raise ConfigurationError(
+            f"'{endpoint or '$SPIFFE_ENDPOINT_SOCKET'}' is no SPIFFE Workload API ({e})"
+            ": it is a URL such as unix:///run/spire/agent.sock"
+        ) from e
+
+
+def _why_refused(error: Exception) -> str:
+    """In words that have nothing of the token."""
+    code = getattr(error.__cause__, "code", None)
+    if callable(code) and code().name in _SILENT:
+        return "the SPIFFE agent does not answer, so that no JWT-SVID is valid"
+    return "the JWT-SVID is not valid"
