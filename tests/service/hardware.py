@@ -1,0 +1,109 @@
+"""What is really in the hardware behind a daemon, seen past our own code."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol
+
+from parsec_keys.emulators import SoftHsm, Swtpm
+from parsec_keys.service.key_info_sqlite import FILE_NAME
+from parsec_keys.service.providers.tpm import _tss
+from tests.daemon import SOFTWARE
+from tests.service.providers.tpm_keys import handles
+
+PERSISTENT = 0x81000000
+COUNT = """
+import collections, json, sys
+import pkcs11
+
+module, label = sys.argv[1:]
+token = pkcs11.lib(module).get_token(token_label=label)
+with token.open(user_pin="1234") as session:
+    listed = (each[pkcs11.Attribute.ID].hex() for each in session.get_objects())
+    print(json.dumps(collections.Counter(listed)))
+"""
+
+
+class Hardware(Protocol):
+    """One provider's facility."""
+
+    number: int
+    table: str
+    """The daemon's ``[[provider]]``."""
+
+    def check(self, folder: Path, uids: set[str]) -> None:
+        """Pass if there is just what belongs to the uids of the records."""
+
+
+class Software:
+    number = 1
+    table = SOFTWARE
+
+    def check(self, folder: Path, uids: set[str]) -> None:
+        names = {path.name for path in (folder / "keys" / "software").iterdir()}
+        assert names == {f"{uid}.pem" for uid in uids}
+
+
+class Token:
+    number = 2
+
+    def __init__(self, softhsm: SoftHsm, label: str) -> None:
+        softhsm.add_token(label)
+        self._module, self._label = str(softhsm.module), label
+        self.table = (
+            f'[[provider]]\nprovider_type = "Pkcs11"\ntoken_label = "{label}"\n'
+            f"library_path = '{softhsm.module}'\nuser_pin = \"1234\"\n"
+        )
+
+    def check(self, folder: Path, uids: set[str]) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", COUNT, self._module, self._label],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        # A key is a private and a public object.
+        assert json.loads(done.stdout) == dict.fromkeys(uids, 2)
+
+
+class Tpm:
+    number = 3
+
+    def __init__(self, swtpm: Swtpm) -> None:
+        self._tcti = swtpm.tcti
+        self.table = (
+            f'[[provider]]\nprovider_type = "Tpm"\ntcti = "{swtpm.tcti}"\n'
+            'owner_hierarchy_auth = ""\n'
+        )
+
+    def check(self, folder: Path, uids: set[str]) -> None:
+        """Keys are blobs in their records: the TPM itself has nothing of ours."""
+        esapi = _tss.ESAPI(self._tcti)
+        try:
+            assert handles(esapi) == []
+            assert persistent(esapi) == []
+        finally:
+            esapi.close()
+
+
+def persistent(esapi: Any) -> list[int]:
+    _, data = esapi.get_capability(_tss.TPM2_CAP.HANDLES, PERSISTENT, 64)
+    listed = data.data.handles
+    return [int(listed[index]) for index in range(len(listed))]
+
+
+def recorded(folder: Path) -> dict[str, str]:
+    """The names and uids in a daemon's key info, where no intent may be left."""
+    with closing(sqlite3.connect(folder / "keys" / FILE_NAME)) as database:
+        rows = database.execute(
+            "SELECT key_name, hex(uid), intent, key_id IS NULL FROM key_record"
+        ).fetchall()
+    assert all(not intent and not empty for _, _, intent, empty in rows)
+    assert list((folder / "keys" / "intents").iterdir()) == []
+    return {name: uid.lower() for name, uid, _, _ in rows}
