@@ -70,6 +70,7 @@ class SqliteKeyInfoManager:
         self._intents = directory / "intents"
         self._lock = ForkSafeLock()
         self._held: dict[bytes, LockFile] = {}
+        self._cancelled: set[bytes] = set()
         self._process = 0
         self._database: sqlite3.Connection | None = None
         own_directory(directory)
@@ -135,6 +136,7 @@ class SqliteKeyInfoManager:
         self._hold(uid)
         try:
             with self._transaction() as database:
+                forgotten = self._forget_cancelled(database)
                 taken = database.execute(
                     "SELECT provider FROM key_record WHERE authenticator = ? AND "
                     "application = ? AND key_name = ?",
@@ -150,6 +152,7 @@ class SqliteKeyInfoManager:
         except BaseException:
             self._let_go(uid)
             raise
+        self._let_go(*forgotten)
 
     def commit(self, record: KeyRecord) -> None:
         with self._transaction() as database:
@@ -179,9 +182,11 @@ class SqliteKeyInfoManager:
         return changed == 1
 
     def cancel(self, uid: bytes) -> None:
+        # Where the disk is full the next intent tries again, or the next start.
+        self._cancelled.add(uid)
         with self._transaction() as database:
-            database.execute("DELETE FROM key_record WHERE uid = ? AND intent", (uid,))
-        self._let_go(uid)
+            forgotten = self._forget_cancelled(database)
+        self._let_go(*forgotten)
 
     def abandoned(self, provider: str) -> Iterator[bytes]:
         with self._reading() as database:
@@ -232,11 +237,22 @@ class SqliteKeyInfoManager:
         self._held[uid] = file
         return True
 
-    def _let_go(self, uid: bytes) -> None:
-        file = self._held.pop(uid, None)
-        if file is not None:
-            (self._intents / uid.hex()).unlink(missing_ok=True)
-            file.close()
+    def _let_go(self, *uids: bytes) -> None:
+        for uid in uids:
+            self._cancelled.discard(uid)
+            file = self._held.pop(uid, None)
+            if file is not None:
+                (self._intents / uid.hex()).unlink(missing_ok=True)
+                file.close()
+
+    def _forget_cancelled(self, database: sqlite3.Connection) -> list[bytes]:
+        """Forget intents in a transaction, and answer those to let go after it."""
+        forgotten = list(self._cancelled)
+        database.executemany(
+            "DELETE FROM key_record WHERE uid = ? AND intent",
+            [(uid,) for uid in forgotten],
+        )
+        return forgotten
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -249,10 +265,11 @@ class SqliteKeyInfoManager:
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
+                database.execute("COMMIT")
             except BaseException:
-                database.execute("ROLLBACK")
+                if database.in_transaction:  # SQLite may have rolled back by itself.
+                    database.execute("ROLLBACK")
                 raise
-            database.execute("COMMIT")
 
     def _connection(self) -> sqlite3.Connection:
         # SQLite forbids a connection that was carried over a fork: the child opens its

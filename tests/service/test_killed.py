@@ -10,43 +10,21 @@ import os
 import random
 import select
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 import parsec_keys
-from parsec_keys.emulators import SoftHsm, Swtpm
 from parsec_keys.psa.status import Status
 from tests.contract.test_lifecycle import signs
 from tests.daemon import Daemon, connected, exchange, read_all
-from tests.service.hardware import Hardware, Software, Token, Tpm, recorded
+from tests.service.hardware import Hardware, recorded
 from tests.service.test_front import GENERATE, UID, frame, status_of
 
-KILLS = int(os.environ.get("PARSEC_KEYS_KILLS", "6"))
+KILLS = int(os.environ.get("PARSEC_KEYS_KILLS", "5"))
 AT_ONCE = 3
 P256 = bytes.fromhex(
     "121f0a045a0208021080021a140a0830013801400148011208320622040a021007"
 )
 RSA = bytes.fromhex("12170a0252001080101a0e0a024001120832060a040a020a00")
-
-
-@pytest.fixture
-def hardware(
-    provider: str,
-    tmp_path: Path,
-    softhsm: SoftHsm,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Hardware]:
-    """A facility that no other test uses."""
-    if provider == "software":
-        yield Software()
-    elif provider == "tpm":
-        with Swtpm(tmp_path / "swtpm") as own:
-            yield Tpm(own)
-    else:
-        monkeypatch.setenv("SOFTHSM2_CONF", "")  # Afterwards it is what it was.
-        yield Token(SoftHsm(tmp_path / "softhsm"), "killed")
 
 
 def creation(hardware: Hardware, name: str) -> bytes:
