@@ -24,8 +24,8 @@ import pkcs11
 module, label = sys.argv[1:]
 token = pkcs11.lib(module).get_token(token_label=label)
 with token.open(user_pin="1234") as session:
-    listed = (each[pkcs11.Attribute.ID].hex() for each in session.get_objects())
-    print(json.dumps(collections.Counter(listed)))
+    ours = session.get_objects({pkcs11.Attribute.LABEL: "parsec-keys"})
+    print(json.dumps(collections.Counter(each[pkcs11.Attribute.ID].hex() for each in ours)))
 """
 
 
@@ -50,6 +50,11 @@ class Software:
 
 
 class Token:
+    """A token of SoftHSM, which leaves empty objects behind when it is killed itself.
+
+    They are no keys, and have neither label nor id by which anybody could know whose.
+    """
+
     number = 2
 
     def __init__(self, softhsm: SoftHsm, label: str) -> None:
