@@ -25,7 +25,8 @@ module, label = sys.argv[1:]
 token = pkcs11.lib(module).get_token(token_label=label)
 with token.open(user_pin="1234") as session:
     ours = session.get_objects({pkcs11.Attribute.LABEL: "parsec-keys"})
-    print(json.dumps(collections.Counter(each[pkcs11.Attribute.ID].hex() for each in ours)))
+    listed = (each[pkcs11.Attribute.ID].hex() for each in ours)
+    print(json.dumps(collections.Counter(listed)))
 """
 
 
