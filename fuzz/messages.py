@@ -30,7 +30,7 @@ from parsec_keys.psa.operations import (
 )
 
 NUMBERING = results.Numbering({1: "software", 2: "pkcs11", 3: "tpm"})
-OPCODES = [
+OPCODES: list[Opcode] = [
     opcode
     for opcode in Opcode
     if opcode is not Opcode.LIST_OPCODES  # Its body is read apart.

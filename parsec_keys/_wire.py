@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -157,15 +158,16 @@ class Wire:
     def _exchange(self, operation: Operation[Any], request: Request) -> bytes:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(self._timeout)
+            deadline = time.monotonic() + self._timeout
             try:
                 connection.connect(str(self._path))
                 _send(connection, request.encode())
-                header = response_header(_receive(connection, HEADER_LENGTH))
+                header = response_header(_receive(connection, HEADER_LENGTH, deadline))
                 if header.body_length > _LONGEST_BODY:
                     raise ProtocolError(
                         f"{self.described} announces {header.body_length} bytes"
                     )
-                body = _receive(connection, header.body_length)
+                body = _receive(connection, header.body_length, deadline)
             except TimeoutError as e:
                 raise ServiceUnavailable(
                     f"{self.described} did not answer within {self._timeout:g} seconds"
@@ -212,9 +214,13 @@ def _send(connection: socket.socket, data: bytes) -> None:
         return
 
 
-def _receive(connection: socket.socket, length: int) -> bytes:
+def _receive(connection: socket.socket, length: int, deadline: float) -> bytes:
     data = bytearray()
     while len(data) < length:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        connection.settimeout(left)
         received = connection.recv(min(length - len(data), 1 << 20))
         if not received:
             raise ConnectionResetError("it closed the connection")

@@ -19,6 +19,7 @@ from parsec_keys.errors import (
     InvalidArgument,
     KeyNotFound,
     NotPermitted,
+    NotSupported,
     ProviderFailure,
     ServiceUnavailable,
 )
@@ -128,6 +129,7 @@ class Client:
         if isinstance(operation, (PsaGenerateKey, PsaImportKey)):
             _check_fit(operation)
             self._found.pop(operation.key_name, None)
+            self._list_providers()  # It may have another default one by now.
         return self._wire.ask(operation, self._number(provider))
 
     def _on_key(self, operation: KeyOperation[Any], provider: str | None) -> Any:
@@ -139,8 +141,13 @@ class Client:
         return result
 
     def _sign(self, operation: PsaSignHash, provider: str | None) -> bytes:
-        key, signature = self._ask_about(operation, provider)
         fingerprint = operation.fingerprint
+        try:
+            key, signature = self._ask_about(operation, provider)
+        except (NotPermitted, NotSupported, InvalidArgument):
+            if fingerprint is not None:  # Perhaps it is another key's refusal.
+                self._check_still(operation.key_name, fingerprint, provider)
+            raise
         if fingerprint is None or self._is_signature(
             key, fingerprint, operation, signature
         ):
