@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.backends.openssl import backend
+from hypothesis import settings
 
 import parsec_keys
 from parsec_keys.emulators import SoftHsm, Swtpm
@@ -26,6 +27,8 @@ DEBIAN_PACKAGES = (
     *("swtpm", "tpm2-abrmd", "softhsm2", "libtss2-dev", "openssl", "openssh-server"),
     *("libtpm2-pkcs11-1", "opencryptoki"),
 )
+settings.register_profile("any machine", deadline=None)  # However busy it is.
+settings.load_profile("any machine")
 TOKENS = ("shared", "pin", "without", "twin", "twin")
 
 
