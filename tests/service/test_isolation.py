@@ -37,6 +37,10 @@ ADMIN = f'auth_type = "UnixPeerCredentials"\nadmins = [{{ name = "{ROOT}" }}]'
 @pytest.fixture
 def daemon(open_folder: Path) -> Iterator[Daemon]:
     with Daemon(open_folder, authenticator=ADMIN) as running:
+        # Whoever becomes another user may be unable to read what it has not imported.
+        make(running, "first")
+        use(running, "first")
+        delete(running, "first")
         yield running
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -99,13 +100,15 @@ def test_clients_who_vanish(daemon: Daemon) -> None:
 
 
 def test_more_slow_requests_than_workers(tmp_path: Path) -> None:
-    with Daemon(tmp_path, core="thread_pool_size = 2") as daemon:
-        clients = [connected(daemon.socket) for _ in range(4)]
+    with Daemon(tmp_path, core="thread_pool_size = 1") as daemon:
+        clients = [connected(daemon.socket) for _ in range(3)]
         for number, client in enumerate(clients):
             body = slow_request().replace(b"rsa4", b"rsa%d" % number)
             client.sendall(body)
 
         assert answers_ping(daemon.socket, SECONDS)
+        # It did not wait for its turn behind them.
+        assert select.select([clients[-1]], [], [], 0)[0] == []
 
         answers: list[bytes] = []
         threads = [
@@ -118,4 +121,4 @@ def test_more_slow_requests_than_workers(tmp_path: Path) -> None:
             thread.join()
         for client in clients:
             client.close()
-        assert [status_of(answer) for answer in answers] == [Status.SUCCESS] * 4
+        assert [status_of(answer) for answer in answers] == [Status.SUCCESS] * 3
