@@ -267,13 +267,17 @@ def test_a_daemon_that_is_killed_at_work(daemon: Daemon) -> None:
         signs(key)
 
 
-def test_the_first_provider_is_the_default_one(
-    tmp_path: Path, softhsm: SoftHsm
-) -> None:
-    pkcs11 = (
+def token_of(softhsm: SoftHsm) -> str:
+    return (
         '[[provider]]\nprovider_type = "Pkcs11"\ntoken_label = "shared"\n'
         f"library_path = '{softhsm.module}'\nuser_pin = \"1234\"\n"
     )
+
+
+def test_the_first_provider_is_the_default_one(
+    tmp_path: Path, softhsm: SoftHsm
+) -> None:
+    pkcs11 = token_of(softhsm)
     daemon = Daemon(tmp_path, pkcs11, SOFTWARE)
     with daemon, parsec_keys.open_store(daemon.url) as store:
         assert [each.name for each in store.providers()] == ["pkcs11", "software"]
@@ -293,13 +297,32 @@ def test_the_first_provider_is_the_default_one(
             signs(first)
         assert [key.name for key in store._engine.execute(LIST)] == ["second"]
 
-        # The same name, in the other provider.
-        store.generate_ec("moved", P256)
-        store.delete("moved")
         daemon.configure(SOFTWARE, pkcs11)
         daemon.reload()
-        assert store.generate_ec("moved", P256, provider="pkcs11").provider == "pkcs11"
         signs(first)
+
+
+def test_a_name_that_moves_to_another_provider(
+    tmp_path: Path, softhsm: SoftHsm
+) -> None:
+    daemon = Daemon(tmp_path, SOFTWARE, token_of(softhsm))
+    with (
+        daemon,
+        parsec_keys.open_store(daemon.url) as store,
+        parsec_keys.open_store(daemon.url) as other,
+    ):
+        key = store.generate_ec("moved", P256)
+        signs(key)
+        other.delete("moved")
+        other.generate_ec("moved", P256, provider="pkcs11")
+
+        with pytest.raises(KeyNotFound, match="another key"):
+            signs(key)
+        assert store.load("moved").provider == "pkcs11"
+        other.delete("moved")
+        other.generate_ec("moved", P256, provider="software")
+        store.delete("moved")
+        assert other.keys() == ()
 
 
 def test_another_way_to_say_who_asks(daemon: Daemon) -> None:
