@@ -21,6 +21,7 @@ from parsec_keys.psa.operations import (
     ListKeys,
     ListProviders,
     Operation,
+    PsaAsymmetricDecrypt,
     PsaGenerateKey,
     PsaImportKey,
 )
@@ -72,6 +73,10 @@ _CLASSES: Final[dict[Status, type[Error]]] = {
     Status.INVALID_HEADER: ProtocolError,
 }
 """The classes of the wire's own statuses; PSA's have theirs in ``errors``."""
+_BAD_CIPHERTEXT: Final = frozenset(
+    {Status.PSA_ERROR_INVALID_PADDING, Status.PSA_ERROR_INVALID_ARGUMENT}
+)
+"""What a service answers where an RSA decryption has nothing wrong but its input."""
 _ANONYMOUS: Final = (Ping, ListProviders, ListAuthenticators, ListOpcodes)
 _LONGEST_BODY: Final = 1 << 28
 _WHAT_TO_DO: Final = {
@@ -177,7 +182,9 @@ class Wire:
                     f"{self.described} does not answer: {e.strerror or e}; is it "
                     "running, and may you enter the socket's folder?"
                 ) from e
-        if header.status is Status.PSA_ERROR_INVALID_PADDING:
+        if header.status in _BAD_CIPHERTEXT and isinstance(
+            operation, PsaAsymmetricDecrypt
+        ):
             raise DecryptionFailed  # Always the same words.
         if header.status is not Status.SUCCESS:
             raise self._refusal(operation, header.status)
