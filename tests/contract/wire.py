@@ -32,6 +32,8 @@ DEFAULTS: dict[type, PermittedAlgorithm] = {
     ec.EllipticCurvePrivateKey: Ecdsa(ANY_HASH),
 }
 
+OAEP = frozenset({"sha1", "sha224", "sha256", "sha384", "sha512"})
+
 
 def policy(engine: str, algorithm: PermittedAlgorithm) -> dict[str, Any]:
     """What makes a key do an algorithm, where keys do not do all of their type."""
@@ -65,8 +67,8 @@ def permitting(native: object, arguments: tuple[Any, ...]) -> PermittedAlgorithm
         if isinstance(argument, padding.PSS):
             return RsaPss(ANY_HASH)
         if isinstance(argument, padding.OAEP):
-            hash_ = PSA_HASHES.get(argument.algorithm.name)
-            return RsaOaep(hash_) if hash_ else default(native)
+            name = argument.algorithm.name  # pyca has OAEP with these hashes alone.
+            return RsaOaep(PSA_HASHES[name]) if name in OAEP else default(native)
         if isinstance(argument, utils.NoDigestInfo):
             return RSA_PKCS1V15_SIGN_RAW
         if isinstance(argument, ec.ECDSA):
