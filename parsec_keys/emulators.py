@@ -67,7 +67,7 @@ class Swtpm:
             port = self.port or free_port_pair()
             self._process = subprocess.Popen(  # noqa: S603
                 [
-                    *_ends_with_us(),
+                    *ends_with_us(),
                     *(program, "socket", "--tpm2"),
                     *("--tpmstate", f"dir={self._directory}"),
                     *("--server", f"type=tcp,port={port},bindaddr=127.0.0.1"),
@@ -136,8 +136,10 @@ class SoftHsm:
     SoftHSM reads its configuration once a process: a second folder is for another one.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, for_this_process: bool = True) -> None:
         """Configure SoftHSM to keep its tokens in ``directory``.
+
+        ``environment`` is what another process needs to find them.
 
         Raises:
             ServiceUnavailable: SoftHSM is not installed.
@@ -151,7 +153,9 @@ class SoftHsm:
             "objectstore.backend = file\nlog.level = ERROR\n"
         )
         self.module = softhsm_module()
-        os.environ["SOFTHSM2_CONF"] = str(self.configuration)
+        self.environment = {"SOFTHSM2_CONF": str(self.configuration)}
+        if for_this_process:
+            os.environ.update(self.environment)
 
     def add_token(self, label: str, pin: str = PIN) -> str:
         """Initialise a token, and answer a store URL with its PIN.
@@ -167,6 +171,7 @@ class SoftHsm:
                 *(program, "--module", str(self.module), "--init-token", "--free"),
                 *("--label", label, "--so-pin", pin, "--pin", pin),
             ],
+            env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
             check=False,
@@ -195,7 +200,8 @@ def softhsm_module() -> Path:
     raise ServiceUnavailable("SoftHSM is not installed: run apt install softhsm2")
 
 
-def _ends_with_us() -> tuple[str, ...]:
+def ends_with_us() -> tuple[str, ...]:
+    """What to put before a command so that it ends when this process does."""
     # Ctrl-C while it starts, or SIGKILL, would leave it behind: prctl(2), PDEATHSIG.
     program = shutil.which("setpriv")
     return () if program is None else (program, "--pdeathsig", "TERM")
