@@ -74,7 +74,7 @@ class Daemon:
             loop.add_signal_handler(number, stopped.set)
         reload_wanted = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, reload_wanted.set)
-        await listener.start(listening)
+        listener.start(listening)
         logger.info("keys and key info are in %s", self._config.service.directory)
         logger.info("Parsec is ready.")
         _notify("READY=1")

@@ -1,6 +1,8 @@
 """The daemon's socket: whole frames in, responses out, one request a connection.
 
 A connection costs memory only: no worker sees a request before its last byte is here.
+What is here already when a connection is accepted is read at once, and a worker sends
+its answer itself: a usual request never waits for its turn in the event loop again.
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ import asyncio
 import logging
 import socket
 import struct
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, cast
+from typing import Final
 
 from parsec_keys.psa.status import Status
 from parsec_keys.service.front import Front
@@ -25,33 +28,40 @@ from parsec_keys.service.wire.frames import (
 logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 1024
-_ROUNDS_TO_READ: Final = 4
-"""How often the loop turns until what is in the sockets has been read."""
+_ACCEPTED_AT_ONCE: Final = 64
+_READ_AT_ONCE: Final = 1 << 16
+_PAUSE_SECONDS: Final = 0.1
 _PEER: Final = struct.Struct("iII")  # struct ucred: pid, uid, gid.
 
 
 class Shift:
-    """One front end and the requests that it is answering."""
+    """One front end and the requests that it is answering. Safe from any thread."""
 
     def __init__(self, front: Front) -> None:
         self.front = front
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
         self._running = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None
 
     def begin(self) -> None:
         """A worker takes a request."""
-        self._running += 1
-        self._idle.clear()
+        with self._lock:
+            self._running += 1
 
     def end(self) -> None:
-        """A worker has its answer."""
-        self._running -= 1
-        if self._running == 0:
-            self._idle.set()
+        """A worker has sent its answer."""
+        with self._lock:
+            self._running -= 1
+            if self._running == 0 and self._idle is not None:
+                self._loop.call_soon_threadsafe(self._idle.set)
 
     async def finished(self) -> None:
         """Wait until every request that was whole has its answer."""
+        with self._lock:
+            if self._running == 0:
+                return
+            self._idle = asyncio.Event()
         await self._idle.wait()
 
 
@@ -67,20 +77,19 @@ class Listener:
         """
         self.timeout = timeout
         self.body_limit = body_limit
+        self.loop = asyncio.get_running_loop()
         self._shift = Shift(front)
         self._workers = workers
-        self._server: asyncio.Server | None = None
-        self._connections: set[_Connection] = set()
-        self._all_closed = asyncio.Event()
+        self._listening: socket.socket | None = None
+        self._waiting: set[_Connection] = set()
+        self._nobody_waits = asyncio.Event()
 
-    async def start(self, listening: socket.socket) -> None:
+    def start(self, listening: socket.socket) -> None:
         """Begin to accept on a bound socket, whose file stays its maker's."""
-        loop = asyncio.get_running_loop()
-        # Not create_unix_server: since Python 3.13 that one removes the file, which
-        # may be a service manager's.
-        self._server = await loop.create_server(
-            lambda: _Connection(self), sock=listening, backlog=BACKLOG
-        )
+        listening.setblocking(False)
+        listening.listen(BACKLOG)
+        self._listening = listening
+        self.loop.add_reader(listening, self._accept)
 
     def replace(self, front: Front) -> Shift:
         """Let another front end answer from now on; the shift that ends with it."""
@@ -89,114 +98,191 @@ class Listener:
 
     async def stop(self) -> None:
         """Accept no more, answer what is whole, and see the answers off."""
-        if self._server is not None:
-            self._server.close()
-        for _ in range(_ROUNDS_TO_READ):
-            await asyncio.sleep(0)
-        for connection in list(self._connections):
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            self.loop.remove_reader(listening)
+            while self._let_in(listening):
+                pass
+            listening.close()
+        for connection in list(self._waiting):
             connection.give_up()
         await self._shift.finished()
-        if self._connections:
-            await self._all_closed.wait()
+        await asyncio.sleep(0)  # Until the loop has what the workers left to it.
+        if self._waiting:
+            await self._nobody_waits.wait()
 
-    def opened(self, connection: _Connection) -> None:
-        """A client came."""
-        self._connections.add(connection)
-        self._all_closed.clear()
+    def waits(self, connection: _Connection) -> None:
+        """The event loop has a connection, to read from it or to write to it."""
+        self._waiting.add(connection)
+        self._nobody_waits.clear()
 
-    def closed(self, connection: _Connection) -> None:
-        """A client is gone, and has its answer or does not want it."""
-        self._connections.discard(connection)
-        if not self._connections:
-            self._all_closed.set()
+    def waits_no_more(self, connection: _Connection) -> None:
+        """It has it no longer."""
+        self._waiting.discard(connection)
+        if not self._waiting:
+            self._nobody_waits.set()
 
-    def work(
-        self, request: Request, peer_uid: int, done: Callable[[Response], None]
-    ) -> None:
+    def work(self, request: Request, connection: _Connection) -> None:
         """Answer a request, by a worker where that may take long."""
         shift = self._shift
         if shift.front.is_quick(request):
-            done(shift.front.respond(request, peer_uid))
+            connection.answer(shift.front.respond(request, connection.peer_uid))
             return
         shift.begin()
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(
-            self._workers, shift.front.respond, request, peer_uid
-        )
+        self._workers.submit(_answer, shift, request, connection)
 
-        def finish(answered: asyncio.Future[Response]) -> None:
-            shift.end()
-            done(answered.result())
+    def _accept(self) -> None:
+        # A crowd is let in by groups: who is in already has a turn between two of them.
+        for _ in range(_ACCEPTED_AT_ONCE):
+            if self._listening is None or not self._let_in(self._listening):
+                return
 
-        future.add_done_callback(finish)
+    def _let_in(self, listening: socket.socket) -> bool:
+        """Accept whoever is next, and read what came along."""
+        try:
+            peer, _ = listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        except OSError as e:
+            self._pause(listening, e)
+            return False
+        peer.setblocking(False)
+        _Connection(self, peer).receive()
+        return True
+
+    def _pause(self, listening: socket.socket, error: OSError) -> None:
+        """Out of descriptors or memory: those who wait are let in a little later."""
+        logger.error("no connection can be accepted now: %s", error)
+        self.loop.remove_reader(listening)
+        self.loop.call_later(_PAUSE_SECONDS, self._resume)
+
+    def _resume(self) -> None:
+        if self._listening is not None:
+            self.loop.add_reader(self._listening, self._accept)
 
 
-class _Connection(asyncio.Protocol):
-    """Reads one request, writes one response, closes."""
+def _answer(shift: Shift, request: Request, connection: _Connection) -> None:
+    """What a worker does."""
+    try:
+        connection.answer(shift.front.respond(request, connection.peer_uid))
+    finally:
+        shift.end()
 
-    def __init__(self, listener: Listener) -> None:
+
+class _Connection:
+    """Reads one request, writes one response, closes.
+
+    The event loop's until its request is whole, then a worker's until its answer is
+    sent or the client does not read it: the rest is the event loop's again.
+    """
+
+    __slots__ = ("_deadline", "_listener", "_reader", "_rest", "_socket")
+
+    def __init__(self, listener: Listener, peer: socket.socket) -> None:
         self._listener = listener
-        self._reader: RequestReader | None = RequestReader(listener.body_limit)
-        self._transport: asyncio.Transport | None = None
+        self._socket = peer
+        self._reader = RequestReader(listener.body_limit)
+        self._rest = memoryview(b"")
         self._deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._listener.opened(self)
-        self._deadline = asyncio.get_running_loop().call_later(
-            self._listener.timeout, self.give_up
+    @property
+    def peer_uid(self) -> int:
+        """The user at the other end, as the kernel says."""
+        credentials = self._socket.getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size
         )
+        return int(_PEER.unpack(credentials)[1])
 
-    def data_received(self, data: bytes) -> None:
-        if self._reader is None or self._transport is None:
-            return  # A connection carries one request: what follows is ignored.
+    def receive(self) -> None:
+        """Read what is here; what is not, when it comes."""
+        request = None
         try:
-            request = self._reader.feed(data)
+            while request is None:
+                data = self._socket.recv(_READ_AT_ONCE)
+                if not data:
+                    # Who closes its half only can still read the answer.
+                    self._refuse(Status.CONNECTION_ERROR)
+                    return
+                request = self._reader.feed(data)
+        except BlockingIOError:
+            if self._deadline is None:
+                self._wait(self._listener.loop.add_reader, self.receive, self._expire)
+            return
         except FrameError as e:
-            self._answer(Response(e.status))
+            self._refuse(e.status)
             return
-        if request is None:
+        except OSError:  # The client went away.
+            self._close()
             return
-        self._reader = None
-        self._stop_clock()
-        self._transport.pause_reading()
-        self._listener.work(request, _peer_uid(self._transport), self._answer)
-
-    def eof_received(self) -> bool:
-        self.give_up()
-        return True  # A client may close its half and still read the answer.
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._stop_clock()
-        self._transport = None
-        self._reader = None
-        self._listener.closed(self)
+        self._forget()
+        self._listener.work(request, self)
 
     def give_up(self) -> None:
-        """Wait no longer for a request that is not whole."""
-        if self._reader is not None:
-            self._answer(Response(Status.CONNECTION_ERROR))
+        """Read what is here, and wait no longer for what is not."""
+        if self._rest:
+            return  # It is the answer that waits.
+        self.receive()
+        if self._deadline is not None and not self._rest:
+            self._expire()
 
-    def _answer(self, response: Response) -> None:
-        self._reader = None
-        self._stop_clock()
-        if self._transport is None or self._transport.is_closing():
-            return  # The client went away.
-        self._transport.write(response.encode())
-        self._transport.close()
-        if self._transport.get_write_buffer_size():
-            # A client that does not read holds its answer only so long.
-            self._deadline = asyncio.get_running_loop().call_later(
-                self._listener.timeout, self._transport.abort
-            )
+    def answer(self, response: Response) -> None:
+        """Send as much as the client takes at once. Safe from any thread."""
+        data = response.encode()
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            sent = len(data)  # The client went away.
+        if sent == len(data):
+            self._socket.close()
+            return
+        self._rest = memoryview(data)[sent:]
+        self._listener.loop.call_soon_threadsafe(self._wait_to_send)
 
-    def _stop_clock(self) -> None:
+    def _refuse(self, status: Status) -> None:
+        self._forget()
+        self.answer(Response(status))
+
+    def _expire(self) -> None:
+        self._refuse(Status.CONNECTION_ERROR)
+
+    def _wait_to_send(self) -> None:
+        self._wait(self._listener.loop.add_writer, self._send_rest, self._close)
+
+    def _wait(
+        self,
+        add: Callable[[socket.socket, Callable[[], None]], None],
+        ready: Callable[[], None],
+        too_late: Callable[[], None],
+    ) -> None:
+        """Let the event loop wait for the client, and not for ever."""
+        self._listener.waits(self)
+        add(self._socket, ready)
+        self._deadline = self._listener.loop.call_later(
+            self._listener.timeout, too_late
+        )
+
+    def _send_rest(self) -> None:
+        try:
+            self._rest = self._rest[self._socket.send(self._rest) :]
+        except BlockingIOError:
+            return
+        except OSError:  # The client went away.
+            self._close()
+            return
+        if not self._rest:
+            self._close()
+
+    def _close(self) -> None:
+        self._forget()
+        self._socket.close()
+
+    def _forget(self) -> None:
+        """Let the event loop forget this connection."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-
-def _peer_uid(transport: asyncio.Transport) -> int:
-    peer = transport.get_extra_info("socket")
-    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    return int(_PEER.unpack(credentials)[1])
+            self._listener.loop.remove_reader(self._socket)
+            self._listener.loop.remove_writer(self._socket)
+            self._listener.waits_no_more(self)
