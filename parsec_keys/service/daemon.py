@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -63,8 +64,10 @@ class Daemon:
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
         _allow_many_connections()
-        # A worker that computes for long lets the event loop have its turn sooner.
+        # A worker that computes for long lets the event loop have its turn sooner, and
+        # a collection of garbage does not look at what was imported.
         sys.setswitchinterval(_TURN_SECONDS)
+        gc.freeze()
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
         workers = _workers(self._config)
         core, listening = self._config.core, self._listen()
