@@ -1,7 +1,8 @@
 """Both Parsec services, and the Rust project's tool, each as a process of its own.
 
 One configuration file, in the Rust service's words, starts either service: with a
-software provider, a TPM and a token. ``_rust_parsec.sh`` has fetched what is not ours.
+software provider, a TPM and a token, or some of these. ``_rust_parsec.sh`` has fetched
+what is not ours.
 """
 
 from __future__ import annotations
@@ -44,24 +45,29 @@ admins = [{{ name = "{uid}" }}]
 name = "keys"
 manager_type = "SQLite"
 sqlite_db_path = "{folder}/keys/keys.sqlite3"
-
+"""
+_PROVIDERS: Final = {
+    "software": """
 [[provider]]
 provider_type = "MbedCrypto"
 key_info_manager = "keys"
-
+""",
+    "pkcs11": """
 [[provider]]
 provider_type = "Pkcs11"
 key_info_manager = "keys"
 library_path = "{module}"
 user_pin = "{pin}"
-
+""",
+    "tpm": """
 [[provider]]
 provider_type = "Tpm"
 key_info_manager = "keys"
 tcti = "{tcti}"
 owner_hierarchy_auth = ""
 endorsement_hierarchy_auth = ""
-"""
+""",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +153,10 @@ def hardware(folder: Path) -> Iterator[Hardware]:
 
 @contextlib.contextmanager
 def rust_service(
-    folder: Path, hardware: Hardware, timeout: float = 3.0
+    folder: Path,
+    hardware: Hardware,
+    providers: Sequence[str] = tuple(NUMBERS),
+    timeout: float = 3.0,
 ) -> Iterator[Served]:
     """The Rust Parsec service on this hardware.
 
@@ -155,27 +164,35 @@ def rust_service(
         ServiceUnavailable: it was not fetched, or does not start.
     """
     command = [*_rust("parsec"), "-c", "config.toml"]
-    with _served(folder, hardware, command, timeout) as served:
+    with _served(folder, hardware, command, providers, timeout) as served:
         yield served
 
 
 @contextlib.contextmanager
 def own_daemon(
-    folder: Path, hardware: Hardware, timeout: float = 3.0
+    folder: Path,
+    hardware: Hardware,
+    providers: Sequence[str] = tuple(NUMBERS),
+    timeout: float = 3.0,
 ) -> Iterator[Served]:
     """``parsec-keys serve`` on this hardware."""
     command = [sys.executable, "-m", "parsec_keys", "serve", "-c", "config.toml"]
-    with _served(folder, hardware, command, timeout) as served:
+    with _served(folder, hardware, command, providers, timeout) as served:
         yield served
 
 
 @contextlib.contextmanager
 def _served(
-    folder: Path, hardware: Hardware, command: Sequence[str], timeout: float
+    folder: Path,
+    hardware: Hardware,
+    command: Sequence[str],
+    providers: Sequence[str],
+    timeout: float,
 ) -> Iterator[Served]:
     folder.mkdir(parents=True, exist_ok=True)
+    tables = (_CONFIGURATION, *(_PROVIDERS[name] for name in providers))
     (folder / "config.toml").write_text(
-        _CONFIGURATION.format(
+        "".join(tables).format(
             folder=folder,
             timeout=round(1000 * timeout),
             uid=os.getuid(),

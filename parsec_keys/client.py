@@ -23,7 +23,13 @@ from parsec_keys.errors import (
     ProviderFailure,
     ServiceUnavailable,
 )
-from parsec_keys.psa.algorithms import ANY_ALGORITHM, PermittedAlgorithm
+from parsec_keys.psa.algorithms import (
+    ANY_ALGORITHM,
+    Ecdsa,
+    Hash,
+    PermittedAlgorithm,
+    RsaPkcs1v15Sign,
+)
 from parsec_keys.psa.attributes import KeyType
 from parsec_keys.psa.operations import (
     GetKeyAttributes,
@@ -35,6 +41,7 @@ from parsec_keys.psa.operations import (
     ProviderInfo,
     PsaExportPublicKey,
     PsaGenerateKey,
+    PsaGenerateRandom,
     PsaImportKey,
     PsaSignHash,
 )
@@ -46,6 +53,7 @@ from parsec_keys.service.wire.attributes import default_algorithm
 from parsec_keys.service.wire.frames import CORE_PROVIDER
 
 R = TypeVar("R")
+_RANDOM_AT_ONCE: Final = 0xFFFF
 _CHANGED: Final = frozenset(
     {Status.AUTHENTICATOR_NOT_REGISTERED, Status.PROVIDER_NOT_REGISTERED}
 )
@@ -89,9 +97,19 @@ class Client:
         self._meet()
         return cast(R, self._execute(operation, provider))
 
-    def default_algorithm(self, key_type: KeyType) -> PermittedAlgorithm:
-        """The one algorithm of a key for which nobody chose: signing with any hash."""
-        return default_algorithm(key_type)
+    def default_algorithms(
+        self, key_type: KeyType, bits: int
+    ) -> tuple[PermittedAlgorithm, ...]:
+        """To sign, with any hash; with the usual one where a provider wants to know it.
+
+        The Rust service's TPM keeps no key whose hash is not named.
+        """
+        best = default_algorithm(key_type)
+        if isinstance(best, RsaPkcs1v15Sign):
+            return best, RsaPkcs1v15Sign(Hash.SHA_256)
+        if isinstance(best, Ecdsa):
+            return best, Ecdsa(_usual_hash(bits))
+        return (best,)
 
     @property
     def closed(self) -> bool:
@@ -130,7 +148,20 @@ class Client:
             _check_fit(operation)
             self._found.pop(operation.key_name, None)
             self._list_providers()  # It may have another default one by now.
+        if isinstance(operation, PsaGenerateRandom):
+            return self._random(operation.size, self._number(provider))
         return self._wire.ask(operation, self._number(provider))
+
+    def _random(self, size: int, provider: int) -> bytes:
+        """Exactly as many octets: the Rust service's TPM answers at most 64 at once."""
+        octets = b""
+        while len(octets) < size:
+            asked = PsaGenerateRandom(min(size - len(octets), _RANDOM_AT_ONCE))
+            more = self._wire.ask(asked, provider)
+            if not more:
+                raise ProviderFailure(f"{self._wire.described} has no random numbers")
+            octets += more
+        return octets[:size]
 
     def _on_key(self, operation: KeyOperation[Any], provider: str | None) -> Any:
         if operation.fingerprint is not None:
@@ -228,6 +259,13 @@ class Client:
             f"there is no provider '{provider}' at {self._wire.described}; there are: "
             f"{known}"
         )
+
+
+def _usual_hash(bits: int) -> Hash:
+    """The hash that TLS and JWT have with a curve of this size."""
+    if bits <= 256:
+        return Hash.SHA_256
+    return Hash.SHA_384 if bits <= 384 else Hash.SHA_512
 
 
 def _check_fit(operation: PsaGenerateKey | PsaImportKey) -> None:

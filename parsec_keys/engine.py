@@ -30,8 +30,10 @@ class Engine(Protocol):
             Error: of the class that belongs to what went wrong.
         """
 
-    def default_algorithm(self, key_type: KeyType) -> PermittedAlgorithm:
-        """What a new key of this type permits where nobody chose an algorithm."""
+    def default_algorithms(
+        self, key_type: KeyType, bits: int
+    ) -> tuple[PermittedAlgorithm, ...]:
+        """What a key permits where nobody chose: the first that its provider takes."""
 
     @property
     def closed(self) -> bool:

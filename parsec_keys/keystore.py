@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -27,6 +28,7 @@ from parsec_keys.psa.operations import (
     KeyInfo,
     ListKeys,
     ListProviders,
+    Operation,
     ProviderInfo,
     PsaDestroyKey,
     PsaExportPublicKey,
@@ -58,7 +60,8 @@ class KeyStore:
     ``algorithm`` and ``usage`` narrow a new key's policy: PSA's objects, or words such
     as ``"ECDSA(SHA_256)"`` and ``"sign_hash"``. Without them a key may do all that its
     type can, except give its secret away. A key of a Parsec service has one algorithm:
-    there it is ECDSA, or RSA PKCS#1 v1.5 signing, with any hash.
+    there it is ECDSA, or RSA PKCS#1 v1.5 signing, with any hash, or with SHA-256 (of a
+    larger curve, SHA-384 or SHA-512) where its provider wants the hash named.
     """
 
     def __init__(self, engine: Engine, url: str) -> None:
@@ -94,11 +97,12 @@ class KeyStore:
         """
         if key_size < 1024:
             raise errors.InvalidArgument("key_size must be at least 1024-bits.")
-        policy = self._policy(RsaKeyPair(), algorithm, usage)
-        attributes = KeyAttributes(RsaKeyPair(), key_size, policy)
-        self._engine.execute(
-            PsaGenerateKey(_checked(name), attributes, public_exponent),
-            provider=provider,
+        self._create(
+            lambda attributes: PsaGenerateKey(
+                _checked(name), attributes, public_exponent
+            ),
+            self._attributes(RsaKeyPair(), key_size, algorithm, usage),
+            provider,
         )
         return _expect(self.load(name), RSAPrivateKey)
 
@@ -125,10 +129,10 @@ class KeyStore:
         from parsec_keys import _key_data
 
         key_type, bits = _key_data.type_of_curve(curve)
-        policy = self._policy(key_type, algorithm, usage)
-        attributes = KeyAttributes(key_type, bits, policy)
-        self._engine.execute(
-            PsaGenerateKey(_checked(name), attributes), provider=provider
+        self._create(
+            lambda attributes: PsaGenerateKey(_checked(name), attributes),
+            self._attributes(key_type, bits, algorithm, usage),
+            provider,
         )
         return _expect(self.load(name), EllipticCurvePrivateKey)
 
@@ -153,10 +157,10 @@ class KeyStore:
         from parsec_keys import _key_data
 
         key_type, bits, data = _key_data.private_key_data(private_key)
-        policy = self._policy(key_type, algorithm, usage)
-        attributes = KeyAttributes(key_type, bits, policy)
-        self._engine.execute(
-            PsaImportKey(_checked(name), attributes, data), provider=provider
+        self._create(
+            lambda attributes: PsaImportKey(_checked(name), attributes, data),
+            self._attributes(key_type, bits, algorithm, usage),
+            provider,
         )
         return self.load(name)
 
@@ -226,21 +230,45 @@ class KeyStore:
     def __repr__(self) -> str:
         return f"<parsec_keys KeyStore {self._url}>"
 
-    def _policy(
+    def _create(
+        self,
+        make: Callable[[KeyAttributes], Operation[None]],
+        candidates: Iterable[KeyAttributes],
+        provider: str | None,
+    ) -> None:
+        """Make a key with the first attributes that its provider takes."""
+        refused: errors.Error | None = None
+        for attributes in candidates:
+            try:
+                self._engine.execute(make(attributes), provider=provider)
+                return
+            except (errors.NotSupported, errors.InvalidArgument) as e:
+                refused = refused or e
+        if refused is not None:
+            raise refused
+
+    def _attributes(
         self,
         key_type: KeyType,
+        bits: int,
         algorithm: PermittedAlgorithm | str | Unchosen,
         usage: UsageFlags | str | None,
-    ) -> KeyPolicy:
+    ) -> list[KeyAttributes]:
+        """The attributes that were asked for, or several where nobody chose."""
+        algorithms: tuple[PermittedAlgorithm, ...]
         if isinstance(algorithm, Unchosen):
-            algorithm = self._engine.default_algorithm(key_type)
+            algorithms = self._engine.default_algorithms(key_type, bits)
         elif isinstance(algorithm, str):
-            algorithm = algorithm_from_words(algorithm)
+            algorithms = (algorithm_from_words(algorithm),)
+        else:
+            algorithms = (algorithm,)
         if isinstance(usage, str):
             usage = usage_from_words(usage)
         elif usage is None:
             usage = RSA_USAGE if isinstance(key_type, RsaKeyPair) else ECC_USAGE
-        return KeyPolicy(usage, algorithm)
+        return [
+            KeyAttributes(key_type, bits, KeyPolicy(usage, each)) for each in algorithms
+        ]
 
     def _uri(self, name: str) -> str:
         from parsec_keys.uri import format_key_uri

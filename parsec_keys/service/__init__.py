@@ -64,9 +64,11 @@ class Service:
             raise ServiceUnavailable("this key store is closed: open it again")
         return self._dispatcher.execute(operation, application, provider)
 
-    def default_algorithm(self, key_type: KeyType) -> PermittedAlgorithm:
+    def default_algorithms(
+        self, key_type: KeyType, bits: int
+    ) -> tuple[PermittedAlgorithm, ...]:
         """Every algorithm of the type, as pyca's own keys have it."""
-        return ANY_ALGORITHM
+        return (ANY_ALGORITHM,)
 
     def adopt(self, key_name: str, reference: str) -> None:
         """Give a name to a key that the first provider had before.

@@ -15,13 +15,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import parsec_keys
+from interop._parsec import Served, hardware, rust_service
 from parsec_keys.emulators import SoftHsm, Swtpm
-from parsec_keys.errors import KeyNotFound
+from parsec_keys.errors import KeyNotFound, ServiceUnavailable
 from parsec_keys.psa.algorithms import PermittedAlgorithm
-from tests.contract import wire
+from tests.conftest import open_or_miss
+from tests.contract import rust_gaps, wire
 from tests.daemon import SOFTWARE, Daemon
+from tests.want import missing
 
-ENGINES = ("embedded", "socket")
+ENGINES = ("embedded", "socket", "rust")
 K = TypeVar("K", rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)
 
 
@@ -73,13 +76,62 @@ def daemon_url(
 
 
 @pytest.fixture(scope="session")
+def rust_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """A function from a provider to the URL of an empty store in the Rust service.
+
+    It knows one application here, this user. So each provider has two services: one
+    for the store that is shared, and one that is emptied for each other store.
+    """
+    with contextlib.ExitStack() as running:
+        services: dict[tuple[str, bool], Served] = {}
+
+        def start(provider: str) -> Served:
+            folder = tmp_path_factory.mktemp(f"rust-{provider}")
+            try:
+                emulators = running.enter_context(hardware(folder))
+                service = rust_service(folder / "service", emulators, [provider])
+                return running.enter_context(service)
+            except ServiceUnavailable as e:
+                missing("rust", str(e))
+
+        def make(provider: str, shared: bool = False) -> str:
+            service = services.get((provider, shared))
+            if service is None:
+                service = services[provider, shared] = start(provider)
+            elif not shared:
+                with parsec_keys.open_store(service.url) as store:
+                    for key in store.keys():  # noqa: SIM118
+                        store.delete(key.name)
+            return service.url
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def shared_store(
+    request: pytest.FixtureRequest,
+    provider: str,
+    engine: str,
+    new_url: Callable[[str], str],
+) -> Iterator[parsec_keys.KeyStore]:
+    """One store of a provider for all tests that only use keys."""
+    if engine == "rust":
+        url = request.getfixturevalue("rust_url")(provider, shared=True)
+    else:
+        url = new_url(provider)
+    with open_or_miss(provider, url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
 def new_url(
     request: pytest.FixtureRequest, engine: str, embedded_url: Callable[[str], str]
 ) -> Callable[[str], str]:
     """A function from a provider to the URL of a new, empty store of it."""
-    if engine == "socket":
-        return cast(Callable[[str], str], request.getfixturevalue("daemon_url"))
-    return embedded_url
+    if engine == "embedded":
+        return embedded_url
+    others = {"socket": "daemon_url", "rust": "rust_url"}
+    return cast(Callable[[str], str], request.getfixturevalue(others[engine]))
 
 
 @dataclass(frozen=True)
@@ -141,3 +193,18 @@ def ec_twins(
     shared_store: parsec_keys.KeyStore,
 ) -> Twins[ec.EllipticCurvePrivateKey]:
     return Twins(_EC[request.param], provider, engine, shared_store)
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    left_out = []
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        if parameters is not None and parameters.params.get("engine") == "rust":
+            if rust_gaps.lacks_twin(item):
+                left_out.append(item)
+            elif gap := rust_gaps.gap_of(item):
+                item.add_marker(pytest.mark.xfail(reason=gap.why))
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]

@@ -56,8 +56,11 @@ def default_attributes(
 ) -> KeyAttributes:
     """What a store records of a key for which nobody chose a policy."""
     usage = RSA_USAGE if isinstance(key_type, RsaKeyPair) else ECC_USAGE
-    algorithm = store._engine.default_algorithm(key_type)
-    return KeyAttributes(key_type, bits, KeyPolicy(usage, algorithm))
+    algorithms = store._engine.default_algorithms(key_type, bits)
+    said = [
+        KeyAttributes(key_type, bits, KeyPolicy(usage, each)) for each in algorithms
+    ]
+    return next(filter(store.supports, said), said[0])
 
 
 def names(store: parsec_keys.KeyStore) -> list[str]:
