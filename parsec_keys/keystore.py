@@ -243,7 +243,7 @@ class KeyStore:
                 self._engine.execute(make(attributes), provider=provider)
                 return
             except (errors.NotSupported, errors.InvalidArgument) as e:
-                refused = refused or e
+                refused = e
         if refused is not None:
             raise refused
 
