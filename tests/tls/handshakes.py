@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from OpenSSL import SSL, crypto
 
 from tests.tls.peer import talk
@@ -20,7 +20,9 @@ PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
 PLAIN = serialization.NoEncryption()
 
 
-def certificate(key: Key, signer: Key | None = None) -> x509.Certificate:
+def certificate(
+    key: Key, signer: Key | None = None, rsa_padding: padding.PSS | None = None
+) -> x509.Certificate:
     """A certificate of a key, signed by itself or by another."""
     name = x509.Name.from_rfc4514_string("CN=localhost")
     now = datetime.datetime.now(datetime.UTC)
@@ -29,7 +31,7 @@ def certificate(key: Key, signer: Key | None = None) -> x509.Certificate:
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.BasicConstraints(True, None), critical=True)
-        .sign(signer or key, hashes.SHA256())
+        .sign(signer or key, hashes.SHA256(), rsa_padding=rsa_padding)
     )
 
 
