@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from rich.progress import Progress
 import parsec_keys
 from interop._environment import environment, remove_others
 from interop._page import PAGE, RESULTS, differences, load, page, save
+from interop._parsec import Hardware, Served, own_daemon
 from interop._proof import KINDS, PROVIDERS, Proof, Result, proofs, run
 from parsec_keys.emulators import PIN, SoftHsm, Swtpm
 
@@ -66,29 +68,29 @@ def main() -> int:
 
 
 def _measure(
-    chosen: list[Proof], uris: dict[tuple[str, str], str], folder: Path
+    chosen: list[Proof], uris: dict[tuple[str, str, str], str], folder: Path
 ) -> dict[str, Result]:
     results = {}
     with Progress(console=console) as progress:
-        cells = len(PROVIDERS) * sum(len(proof.kinds) for proof in chosen)
-        task = progress.add_task("proofs", total=cells)
+        task = progress.add_task(
+            "proofs", total=sum(len(proof.cells) for proof in chosen)
+        )
         for proof in chosen:
             progress.update(task, description=f"{proof.name}: environment")
             python = environment(proof)
             result = results[proof.name] = Result.of(proof, python)
-            for kind in proof.kinds:
-                for provider in PROVIDERS:
-                    progress.update(task, description=f"{proof.name}: {provider}")
-                    cell = Path(tempfile.mkdtemp(dir=folder))
-                    outcome = run(proof, python, uris[provider, kind], cell)
-                    result.cells[f"{kind} {provider}"] = outcome
-                    progress.advance(task)
+            for cell in proof.cells:
+                name = " ".join(cell)
+                progress.update(task, description=f"{proof.name}: {name}")
+                own = Path(tempfile.mkdtemp(dir=folder))
+                result.cells[name] = run(proof, python, uris[cell], own)
+                progress.advance(task)
     return results
 
 
 @contextlib.contextmanager
-def _uris(folder: Path) -> Iterator[dict[tuple[str, str], str]]:
-    """The URI of a key of each kind in each provider."""
+def _uris(folder: Path) -> Iterator[dict[tuple[str, str, str], str]]:
+    """The URI of a key of each kind in each provider and engine."""
     with Swtpm(folder / "tpm") as tpm:
         softhsm = SoftHsm(folder / "softhsm")
         token = softhsm.add_token("interop")
@@ -98,10 +100,25 @@ def _uris(folder: Path) -> Iterator[dict[tuple[str, str], str]]:
         uris = {}
         for provider, url in zip(PROVIDERS, urls, strict=True):
             with parsec_keys.open_store(url) as store:
-                uris[provider, "rsa"] = store.generate_rsa("rsa").uri
-                uris[provider, "ec"] = store.generate_ec("ec", ec.SECP256R1()).uri
-        assert {kind for _, kind in uris} == set(KINDS)
-        yield uris
+                uris["rsa", provider, "embedded"] = store.generate_rsa("rsa").uri
+                key = store.generate_ec("ec", ec.SECP256R1())
+                uris["ec", provider, "embedded"] = key.uri
+        with own_daemon(folder / "daemon", Hardware(tpm, softhsm)) as daemon:
+            _make_keys(daemon)
+            daemon.restart()  # SoftHSM does not look for what others made meanwhile.
+            with parsec_keys.open_store(daemon.url) as store:
+                for kind, provider in itertools.product(KINDS, PROVIDERS):
+                    name = f"{kind}-{provider}"
+                    uris[kind, provider, "socket"] = store.load(name).uri
+            yield uris
+
+
+def _make_keys(daemon: Served) -> None:
+    """Keys that may do all that a proof asks: a wire gives a key one algorithm."""
+    with parsec_keys.open_store(str(daemon.folder / "config.toml")) as store:
+        for provider in PROVIDERS:
+            store.generate_rsa(f"rsa-{provider}", provider=provider)
+            store.generate_ec(f"ec-{provider}", ec.SECP256R1(), provider=provider)
 
 
 if __name__ == "__main__":

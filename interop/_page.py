@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from interop._proof import FOLDER, PROVIDERS, Result, from_json, to_json
+from interop._proof import (
+    ENGINES,
+    FOLDER,
+    PASSED,
+    PROVIDERS,
+    Result,
+    from_json,
+    to_json,
+)
 
 RESULTS: Final = FOLDER / "results.json"
 PAGE: Final = FOLDER.parent / "docs" / "interop.md"
@@ -14,9 +22,10 @@ _HEAD: Final = """\
 
 Each row is a proof that one can read and run, in [interop/](../interop).
 It signs, decrypts or talks TLS through the library, with an RSA-2048 and a P-256 key
-of each provider.
+of each provider, first in its own process and then in a daemon, over its socket.
 The library's own verifier, the `openssl` command or a real server judges it.
-✓ passed, - does not apply to this kind of key, otherwise the reason.
+✓✓ passed in both, ✓ in the one that it is about, - does not apply to this kind of key,
+otherwise the reason.
 
 `./dev interop` runs them all, `./dev interop pyjwt` one.
 `./dev interop --check` fails where a result or a claim is not what stands here.
@@ -51,12 +60,19 @@ def page(results: dict[str, Result]) -> str:
             f"{result.library} {result.version}",
             result.claim,
         ]
-        row += [
-            result.cells.get(f"{kind} {provider}", NOT_ASKED)
-            for kind, provider in cells
-        ]
+        for kind, provider in cells:
+            names = (f"{kind} {provider} {engine}" for engine in ENGINES)
+            row.append(_both([result.cells.get(name, NOT_ASKED) for name in names]))
         lines.append(_row(row))
     return _HEAD + "\n".join(lines) + "\n"
+
+
+def _both(outcomes: list[str]) -> str:
+    """A cell with what became of a proof in each engine."""
+    asked = [outcome for outcome in outcomes if outcome != NOT_ASKED]
+    if not asked:
+        return NOT_ASKED
+    return ("" if {*asked} == {PASSED} else "; ").join(asked)
 
 
 def differences(committed: dict[str, Result], measured: dict[str, Result]) -> list[str]:

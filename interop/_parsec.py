@@ -16,11 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 from parsec_keys._wire import Wire
+from parsec_keys.ec import EllipticCurvePrivateKey
 from parsec_keys.emulators import PIN, SoftHsm, Swtpm, ends_with_us
 from parsec_keys.errors import ServiceUnavailable
 from parsec_keys.psa.operations.service import Ping
+from parsec_keys.rsa import RSAPrivateKey
 
 RUST: Final = Path(__file__).parents[1] / ".rust-parsec" / "root"
 NUMBERS: Final = {"software": 1, "pkcs11": 2, "tpm": 3}
@@ -228,6 +231,27 @@ def parsec_tool(
         timeout=60,
         check=False,
     )
+
+
+def service_of(key: object) -> tuple[Path, str]:
+    """The socket and the provider's name of a key in a service."""
+    assert isinstance(key, RSAPrivateKey | EllipticCurvePrivateKey)
+    _, _, store = key.uri.partition("?store=unix:")
+    return Path(unquote(store)), key.provider
+
+
+def version(package: str) -> str:
+    """The version of a Debian package that was fetched.
+
+    Raises:
+        ServiceUnavailable: it was not.
+    """
+    versions = RUST.parent / "versions"
+    for line in versions.read_text().splitlines() if versions.exists() else ():
+        name, _, number = line.partition(" ")
+        if name == package:
+            return number
+    raise ServiceUnavailable(f"{package} is not here: ./dev interop fetches it")
 
 
 def _rust(program: str) -> list[str]:

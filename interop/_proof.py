@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
 import re
@@ -15,13 +16,20 @@ from typing import Any, Final
 
 FOLDER: Final = Path(__file__).parent
 PROVIDERS: Final = ("software", "tpm", "pkcs11")
+ENGINES: Final = ("embedded", "socket")
+"""In the proof's own process, and a daemon of ours that it speaks to."""
 KINDS: Final = ("rsa", "ec")
 PASSED: Final = "✓"
-PYTHON: Final = "python"
-_PYTHON_VERSION: Final = (
-    "import platform, ssl; "
-    "print(platform.python_version(), 'with', *ssl.OPENSSL_VERSION.split()[:2])"
-)
+_PEER_VERSION: Final = "from interop._parsec import version; print(version({!r}))"
+_VERSIONS: Final = {
+    "python": (
+        "import platform, ssl; "
+        "print(platform.python_version(), 'with', *ssl.OPENSSL_VERSION.split()[:2])"
+    ),
+    "parsec-tool": _PEER_VERSION.format("parsec-tool"),
+    "parsec-service": _PEER_VERSION.format("parsec-service"),
+}
+"""What says the version of a library that is not a package of Python's."""
 _HEADER: Final = re.compile(r"^# /// script\n((?:#.*\n)*?)# ///$", re.MULTILINE)
 _LONGEST: Final = 300
 _LONGEST_SECONDS: Final = 120
@@ -31,20 +39,27 @@ _LONGEST_SECONDS: Final = 120
 class Proof:
     """One library's proof.
 
-    ``kinds`` are the key kinds that the claim is about; ``library`` is what is shown
-    with its version: the first dependency, where its header does not say ``python``.
+    ``kinds`` are the key kinds that the claim is about, and ``engines`` those that it
+    needs; ``library`` is what is shown with its version: the first dependency, where
+    its header does not say another.
     """
 
     name: str
     claim: str
     dependencies: tuple[str, ...]
     kinds: tuple[str, ...]
+    engines: tuple[str, ...]
     library: str
+
+    @property
+    def cells(self) -> tuple[tuple[str, str, str], ...]:
+        """The key kind, provider and engine of each run."""
+        return tuple(itertools.product(self.kinds, PROVIDERS, self.engines))
 
 
 @dataclass
 class Result:
-    """What a proof showed: by key kind and provider, ``✓`` or the reason why not."""
+    """What a proof showed: by kind, provider and engine ``✓``, or why not."""
 
     claim: str
     library: str
@@ -55,10 +70,13 @@ class Result:
     def of(cls, proof: Proof, python: Path) -> Result:
         """A result without cells, with the version that an environment has."""
         code = f"import importlib.metadata as m; print(m.version({proof.library!r}))"
-        if proof.library == PYTHON:
-            code = _PYTHON_VERSION
+        code = _VERSIONS.get(proof.library, code)
         done = subprocess.run(
-            [python, "-c", code], capture_output=True, text=True, check=True
+            [python, "-c", code],
+            cwd=FOLDER.parent,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return cls(proof.claim, proof.library, done.stdout.strip())
 
@@ -105,6 +123,7 @@ def parse(path: Path) -> Proof:
         claim.splitlines()[0],
         dependencies,
         tuple(ours.get("keys", KINDS)),
+        tuple(ours.get("engines", ENGINES)),
         ours.get("library", first),
     )
 

@@ -28,19 +28,31 @@ for file in /usr/share/keyrings/debian-archive-keyring.*; do
 done
 [ -n "$keyring" ] || fail "run apt-get install debian-archive-keyring"
 
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+mkdir -p "$work/lists/partial" "$work/host/partial" "$work/cache/archives/partial" \
+    "$work/etc" "$work/root"
+
 # The Debian archive is where the host has its own packages from. Only an archive that
 # the keyring has signed is believed, so it does no harm to ask one that is another's.
 # shellcheck source=/dev/null
 . /etc/os-release
-# shellcheck disable=SC2016 # apt's own placeholders.
-archives=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' \
-    'Created-By: Packages' | sed -n "s/^${VERSION_CODENAME:-none} main //p" | sort -u)
-[ -n "$archives" ] || fail "apt's sources name no archive of Debian's main component"
+archives() {
+    # shellcheck disable=SC2016 # apt's own placeholders.
+    apt-get "$@" indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' \
+        'Created-By: Packages' | sed -n "s/^${VERSION_CODENAME:-none} main //p" | sort -u
+}
+known=$(archives)
+if [ -z "$known" ]; then # apt knows only what it has updated.
+    host="-o Dir::State::lists=$work/host -o Dir::Cache=$work/cache -o APT::Sandbox::User="
+    # shellcheck disable=SC2086 # A list of words.
+    apt-get -qq $host update >"$work/log" 2>&1 || true
+    # shellcheck disable=SC2086
+    known=$(archives $host)
+fi
+[ -n "$known" ] || fail "apt's sources name no archive of Debian's main component"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM
-mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/etc" "$work/root"
 # apt's state of an empty machine: all of what the programs need is fetched, libc too.
 : >"$work/status"
 apt() {
@@ -55,7 +67,7 @@ apt() {
 
 printf '%s\n' "./dev: fetching the Rust Parsec service of Debian $suite" >&2
 found=
-for archive in $archives; do
+for archive in $known; do
     echo "deb [signed-by=$keyring] $archive $suite main" >"$work/etc/sources.list"
     if apt update >"$work/log" 2>&1; then
         found=yes
@@ -68,9 +80,11 @@ apt -y --no-install-recommends --download-only install $programs $modules \
     >"$work/log" 2>&1 || fail "$(tail -n 1 "$work/log")"
 for package in "$work"/cache/archives/*.deb; do
     dpkg-deb --extract "$package" "$work/root"
+    # shellcheck disable=SC2016 # dpkg-deb's own placeholders.
+    dpkg-deb --show --showformat '${Package} ${Version}\n' "$package" >>"$work/versions"
 done
 
 rm -rf $cache
 mkdir $cache
-mv "$work/root" $cache/root
+mv "$work/root" "$work/versions" $cache
 printf '%s' "$stamp" >$cache/stamp

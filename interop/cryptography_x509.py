@@ -19,24 +19,24 @@ from interop._keys import Key, certificate, run
 
 NOW = datetime.datetime.now(datetime.UTC)
 TOMORROW = NOW + datetime.timedelta(days=1)
-SHA256 = hashes.SHA256()
+SHA256, SHA384 = hashes.SHA256(), hashes.SHA384()
 
 
 def prove(key: Key, tmp: Path) -> None:
     pss = None
     if isinstance(key, rsa.RSAPrivateKey):
-        pss = padding.PSS(padding.MGF1(SHA256), padding.PSS.MAX_LENGTH)
+        pss = padding.PSS(padding.MGF1(SHA384), padding.PSS.DIGEST_LENGTH)
     name = x509.Name.from_rfc4514_string("CN=device")
     request = x509.CertificateSigningRequestBuilder().subject_name(name)
     assert request.sign(key, SHA256).is_signature_valid
-    assert request.sign(key, hashes.SHA384(), rsa_padding=pss).is_signature_valid
+    assert request.sign(key, SHA384, rsa_padding=pss).is_signature_valid
 
     issuer = certificate(key)
     issued = (
         x509.CertificateBuilder(issuer.subject, name, key.public_key(), 7)
         .not_valid_before(NOW)
         .not_valid_after(TOMORROW)
-        .sign(key, SHA256, rsa_padding=pss)
+        .sign(key, SHA384, rsa_padding=pss)
     )
     issued.verify_directly_issued_by(issuer)
 

@@ -154,7 +154,9 @@ def test_mutual_tls_without_pss(
 
 def _files(key: Key, folder: Path, scheme: padding.PSS | None = None) -> Path:
     """Files as for TLS, whose key names a key of the service and has no secret."""
-    files = handshakes.files(key, folder, handshakes.certificate(key, rsa_padding=scheme))
+    files = handshakes.files(
+        key, folder, handshakes.certificate(key, rsa_padding=scheme)
+    )
     assert key.uri.encode() in base64.b64decode(
         b"".join((files / "key.pem").read_bytes().splitlines()[1:-1])
     )
