@@ -239,11 +239,16 @@ class Hasher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AdoptedKey:
-    """A key that was already there: its reference, public key and attributes."""
+    """A key that was already there: its reference, public key and attributes.
+
+    ``uid`` is what ``destroy_key`` destroys it by; ``None`` stands for a key that stays
+    in its facility when its name goes.
+    """
 
     key_id: bytes = field(repr=False)
     public_key: bytes
     attributes: KeyAttributes
+    uid: bytes | None = None
 
 
 @runtime_checkable
@@ -256,4 +261,30 @@ class KeyFinder(Protocol):
         Raises:
             KeyNotFound: there is none, or more than one.
             NotSupported: it is of a kind that no key class of ours is.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class RustKey:
+    """A key that the Rust Parsec service made: its key id there, and its attributes.
+
+    ``root`` is the key id of the TPM's primary key, which that service keeps too.
+    """
+
+    key_id: bytes = field(repr=False)
+    attributes: KeyAttributes
+    root: bytes | None = None
+
+
+@runtime_checkable
+class RustKeyFinder(Protocol):
+    """Uses keys that the Rust Parsec service's provider made in the same facility."""
+
+    def find_rust_key(self, key: RustKey) -> AdoptedKey:
+        """The key, where it is; nothing in the facility is changed.
+
+        Raises:
+            KeyNotFound: it is not there any more.
+            NotSupported: it is of a kind that no key class of ours is.
+            StorageFailure: its key id is damaged.
         """

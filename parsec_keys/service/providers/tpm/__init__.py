@@ -22,13 +22,14 @@ from parsec_keys.psa.operations.attestation import CredentialParameters
 from parsec_keys.service.config import TpmConfig
 from parsec_keys.service.implicit_rejection import RejectionSecrets
 from parsec_keys.service.key_info import KeyRecord
-from parsec_keys.service.providers import AdoptedKey, CreatedKey
+from parsec_keys.service.providers import AdoptedKey, CreatedKey, RustKey
 from parsec_keys.service.providers.tpm import (
     _adoption,
     _attestation,
     _capabilities,
     _decryption,
     _keys,
+    _rust_key,
     _signing,
 )
 from parsec_keys.service.providers.tpm._chip import Chip
@@ -164,6 +165,9 @@ class TpmProvider:
     def find_key(self, reference: str) -> AdoptedKey:
         """A key made elsewhere: ``handle=0x81…`` or ``file=`` a TSS2 PRIVATE KEY."""
         return _adoption.find(self._chip, reference)
+
+    def find_rust_key(self, key: RustKey) -> AdoptedKey:
+        return _rust_key.find(self._chip, key)
 
     def close(self) -> None:
         self._chip.close()

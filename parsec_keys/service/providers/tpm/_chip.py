@@ -9,6 +9,7 @@ there, so that an answer that never arrives leaves nothing behind.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import time
@@ -26,7 +27,11 @@ from parsec_keys.errors import (
 from parsec_keys.service.config import TpmConfig
 from parsec_keys.service.providers.tpm import _marks, _tcti, _tss
 from parsec_keys.service.providers.tpm._connection import Connection, Silence
-from parsec_keys.service.providers.tpm._key_id import LoadableKey, PersistentKey
+from parsec_keys.service.providers.tpm._key_id import (
+    LoadableKey,
+    PersistentKey,
+    Primary,
+)
 from parsec_keys.service.providers.tpm._tenancy import SoleTenancy, Tenancy
 
 T = TypeVar("T")
@@ -351,21 +356,27 @@ class Chip:
             del self._saved[uid]
             return None
 
-    def _primary(self) -> Any:
-        return self.loaded(_PRIMARY, self._create_primary, self._primary_name)
+    def _primary(self, primary: Primary = Primary.STORAGE) -> Any:
+        name = self._primary_name if primary is Primary.STORAGE else b""
+        make = functools.partial(self._create_primary, primary)
+        return self.loaded(_PRIMARIES[primary], make, name)
 
-    def _create_primary(self) -> Any:
+    def _create_primary(self, primary: Primary) -> Any:
         if not self._config.owner_hierarchy_auth:
-            return self._create(_tss.ESYS_TR.OWNER, _tss.ESYS_TR.PASSWORD)
+            return self._create(_tss.ESYS_TR.OWNER, _tss.ESYS_TR.PASSWORD, primary)
         session = self._session_for(secret=False)
-        return self._create(_tss.ESYS_TR.OWNER, session)
+        return self._create(_tss.ESYS_TR.OWNER, session, primary)
 
-    def _create(self, hierarchy: Any, session: Any) -> Any:
+    def _create(
+        self, hierarchy: Any, session: Any, primary: Primary = Primary.STORAGE
+    ) -> Any:
         def create(template: Any) -> Any:
             return self._esapi.create_primary(
                 None, template, primary_handle=hierarchy, session1=session
             )[0]
 
+        if primary is Primary.RUST_PARSEC:
+            return create(_tss.RUST_PRIMARY)
         try:
             return create(_tss.ECC_PRIMARY)
         except _tss.TSS2_Exception as e:
@@ -382,11 +393,6 @@ class Chip:
         if handle is not None:
             self._loaded.move_to_end(uid)
             return handle
-        if key.parent_handle is None and key.parent != self._primary_name:
-            raise ProviderFailure(
-                f"{asked} failed: the key was made by another TPM, or this TPM was "
-                "cleared since; use the TPM that made it, or make a new key"
-            )
         name = _tss.name_of_public(key.public)
         handle = self.loaded(uid, lambda: self._load(asked, key), name)
         self._esapi.tr_set_auth(handle, key.auth)
@@ -396,7 +402,13 @@ class Chip:
         public, _ = _tss.TPM2B_PUBLIC.unmarshal(key.public)
         private, _ = _tss.TPM2B_PRIVATE.unmarshal(key.private)
         if key.parent_handle is None:
-            return self._esapi.load(self._primary(), private, public)
+            primary = self._primary(key.primary)
+            if self._name_of(primary) != key.parent:
+                raise ProviderFailure(
+                    f"{asked} failed: the key was made by another TPM, or this TPM was "
+                    "cleared since; use the TPM that made it, or make a new key"
+                )
+            return self._esapi.load(primary, private, public)
         persistent = PersistentKey(key.parent_handle, key.parent)
         with self._persistent(asked, persistent) as parent:
             return self._esapi.load(parent, private, public)
@@ -466,7 +478,8 @@ class Chip:
             if uid not in self._saved:
                 self._saved[uid] = self._esapi.context_save(handle)
             if len(self._saved) > _MOST_SAVED:
-                del self._saved[next(each for each in self._saved if each != _PRIMARY)]
+                keys = (each for each in self._saved if each not in _PRIMARY_UIDS)
+                del self._saved[next(keys)]
             del self._loaded[uid]
             self._flush(uid, handle)
             return True
@@ -495,7 +508,9 @@ class Chip:
         self._tenancy.note(self._marks.values())
 
 
-_PRIMARY: Final = b"primary"
+_PRIMARIES: Final = {primary: primary.name.encode() for primary in Primary}
+"""By what stands for a primary where a key's uid stands for a key."""
+_PRIMARY_UIDS: Final = frozenset(_PRIMARIES.values())
 _SALT: Final = b"salt"
 _SESSION: Final = b"session"
 _POLICY: Final = b"policy"

@@ -7,6 +7,7 @@ handle that stands for another key by now is never mistaken for the old one.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
@@ -14,15 +15,23 @@ from parsec_keys.errors import StorageFailure
 
 _WRAPPED: Final = b"\x01"
 _PERSISTENT: Final = b"\x02"
+_WRAPPED_BY_RUST: Final = b"\x03"
 _HANDLE_LENGTH: Final = 4
+
+
+class Primary(enum.Enum):
+    """A primary key of the owner hierarchy, which the TPM derives from a template."""
+
+    STORAGE = "ours, and that of TSS2 PRIVATE KEY files"
+    RUST_PARSEC = "the Rust Parsec service's"
 
 
 @dataclass(frozen=True, slots=True)
 class LoadableKey:
     """A wrapped key and what opens it.
 
-    ``parent`` is the name of the key that wraps it: the storage primary, or the
-    persistent key at ``parent_handle``.
+    ``parent`` is the name of the key that wraps it: a primary, or the persistent key
+    at ``parent_handle``.
     """
 
     parent: bytes
@@ -30,6 +39,7 @@ class LoadableKey:
     private: bytes = field(repr=False)
     auth: bytes = field(repr=False)
     parent_handle: int | None = None
+    primary: Primary = Primary.STORAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,8 @@ def encode_key_id(key: LoadableKey | PersistentKey) -> bytes:
     """A key id: a version byte, then parts, each after its length in two bytes."""
     if isinstance(key, PersistentKey):
         return _PERSISTENT + _joined(_handle(key.handle), key.name)
+    if key.primary is Primary.RUST_PARSEC:
+        return _WRAPPED_BY_RUST + _joined(key.parent, key.public, key.private, key.auth)
     parent_handle = b"" if key.parent_handle is None else _handle(key.parent_handle)
     return _WRAPPED + _joined(
         key.parent, key.public, key.private, key.auth, parent_handle
@@ -64,6 +76,9 @@ def decode_key_id(key_id: bytes) -> LoadableKey | PersistentKey:
     if version == _WRAPPED and len(parts) == 5 and len(parts[4]) <= _HANDLE_LENGTH:
         parent, public, private, auth, _ = parts
         return LoadableKey(parent, public, private, auth, handle or None)
+    if version == _WRAPPED_BY_RUST and len(parts) == 4:
+        parent, public, private, auth = parts
+        return LoadableKey(parent, public, private, auth, primary=Primary.RUST_PARSEC)
     raise _damaged()
 
 

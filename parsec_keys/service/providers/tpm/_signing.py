@@ -63,7 +63,7 @@ def sign(
     """
     check(algorithm)
     if isinstance(key.attributes.type, EccKeyPair):
-        return _sign_ecdsa(chip, can, key, hashed)
+        return _sign_ecdsa(chip, can, key, algorithm, hashed)
     length = (key.attributes.bits + 7) // 8
     if isinstance(algorithm, RsaPss):
         return bare(chip, key, encode_pss(algorithm, hashed, key.attributes.bits))
@@ -121,13 +121,31 @@ def run_with_key(
     return chip.run_with_key(asked, key.uid, loadable, command, secret=secret)
 
 
-def _sign_ecdsa(chip: Chip, can: Capabilities, key: KeyRecord, hashed: bytes) -> bytes:
+def _sign_ecdsa(
+    chip: Chip,
+    can: Capabilities,
+    key: KeyRecord,
+    algorithm: AsymmetricSignature,
+    hashed: bytes,
+) -> bytes:
     length = (key.attributes.bits + 7) // 8
     hash_, fitted = _fit_digest(can, hashed[:length], length)
-    scheme = _scheme(_tss.TPM2_ALG.ECDSA, can.hashes[hash_])
+    try:
+        return _ecdsa(chip, key, can.hashes[hash_], fitted)
+    except ProviderFailure as e:
+        asked = getattr(algorithm, "hash", None)
+        if not _tss.is_because(e, _tss.OTHER_SCHEME) or asked not in can.hashes:
+            raise
+        # Somebody made this key for one hash: with that, the TPM cuts by itself.
+        return _ecdsa(chip, key, can.hashes[asked], hashed)
+
+
+def _ecdsa(chip: Chip, key: KeyRecord, hash_: int, hashed: bytes) -> bytes:
+    length = (key.attributes.bits + 7) // 8
+    scheme = _scheme(_tss.TPM2_ALG.ECDSA, hash_)
 
     def command(esapi: Any, handle: Any, session: Any) -> list[bytes]:
-        signature = esapi.sign(handle, fitted, scheme, _NO_TICKET, session1=session)
+        signature = esapi.sign(handle, hashed, scheme, _NO_TICKET, session1=session)
         return _tss.signature_numbers(signature)
 
     r, s = run_with_key(chip, key, command, secret=False)

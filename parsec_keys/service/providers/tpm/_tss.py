@@ -30,6 +30,7 @@ from tpm2_pytss import (
     TPM2B_ID_OBJECT,
     TPM2B_PRIVATE,
     TPM2B_PUBLIC,
+    TPM2B_PUBLIC_KEY_RSA,
     TPM2B_SENSITIVE,
     TPM2B_SENSITIVE_CREATE,
     TPMA_OBJECT,
@@ -71,6 +72,7 @@ __all__ = [
     "TPM2B_ID_OBJECT",
     "TPM2B_PRIVATE",
     "TPM2B_PUBLIC",
+    "TPM2B_PUBLIC_KEY_RSA",
     "TPM2B_SENSITIVE",
     "TPM2B_SENSITIVE_CREATE",
     "TPM2_ALG",
@@ -161,6 +163,12 @@ ENDORSEMENT_KEY: Final = TPM2B_PUBLIC.parse(
     ),
 )
 ENDORSEMENT_KEY.publicArea.unique.rsa = bytes(256)
+
+# The primary of the Rust Parsec service, under which its keys load: AES-256, and no
+# NODA. Its name was compared with the one that service 1.4.1 keeps.
+RUST_PRIMARY: Final = TPM2B_PUBLIC.parse(
+    "rsa2048:aes256cfb", objectAttributes=_PRIMARY & ~TPMA_OBJECT.NODA
+)
 NO_SUCH_KEY_TYPE: Final = frozenset({TPM2_RC.TYPE, TPM2_RC.CURVE})
 
 # A response code's upper bytes name the layer: 0 is the TPM itself, 11 and 12 its
@@ -187,6 +195,8 @@ _STALE: Final = REFUSED | frozenset(
 )
 FIRST_TRANSIENT: Final = 0x80000000
 _SHA256: Final = int(TPM2_ALG.SHA256).to_bytes(2, "big")
+OTHER_SCHEME: Final = frozenset({TPM2_RC.SCHEME})
+"""A key whose own scheme is another one than it is asked for."""
 LACKS_USAGE: Final = frozenset({TPM2_RC.ATTRIBUTES})
 """A key whose attributes forbid what it is asked for."""
 
