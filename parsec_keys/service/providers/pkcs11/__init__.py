@@ -23,7 +23,7 @@ from parsec_keys.psa.operations import ProviderInfo
 from parsec_keys.service.config import Pkcs11Config
 from parsec_keys.service.implicit_rejection import RejectionSecrets
 from parsec_keys.service.key_info import KeyRecord
-from parsec_keys.service.providers import AdoptedKey, CreatedKey
+from parsec_keys.service.providers import AdoptedKey, CreatedKey, RustKey
 from parsec_keys.service.providers.pkcs11 import (
     _adoption,
     _decryption,
@@ -166,6 +166,12 @@ class Pkcs11Provider:
         return self._token.run(
             f"looking for '{reference}'",
             lambda session: _adoption.find(session, reference),
+        )
+
+    def find_rust_key(self, key: RustKey) -> AdoptedKey:
+        return self._token.run(
+            "looking for a key of the Rust Parsec service",
+            lambda session: _adoption.find_rust_key(session, key),
         )
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -10,15 +11,19 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from parsec_keys._pyca import PSA_CURVES
-from parsec_keys.errors import KeyNotFound, NotSupported
+from parsec_keys.errors import KeyNotFound, NotSupported, StorageFailure
 from parsec_keys.psa.attributes import (
     EccKeyPair,
+    EccPublicKey,
     KeyAttributes,
     KeyPolicy,
     RsaKeyPair,
+    RsaPublicKey,
     UsageFlags,
 )
-from parsec_keys.service.providers import AdoptedKey
+from parsec_keys.psa.attributes import KeyType as PsaKeyType
+from parsec_keys.service.bincode import Reader
+from parsec_keys.service.providers import AdoptedKey, RustKey
 from parsec_keys.service.providers.pkcs11._cryptoki import (
     Attribute,
     KeyType,
@@ -39,6 +44,7 @@ _USAGE: Final = {
     Attribute.DECRYPT: UsageFlags.DECRYPT,
     Attribute.DERIVE: UsageFlags.DERIVE,
 }
+_RUST_ID_LENGTH: Final = 4
 _PUBLIC_USAGE: Final = UsageFlags.VERIFY_HASH | UsageFlags.VERIFY_MESSAGE
 
 
@@ -61,20 +67,64 @@ def find(pooled: PooledSession, reference: str) -> AdoptedKey:
     for attribute, flags in _USAGE.items():
         if _read(key, attribute):
             usage |= flags
+    key_type, bits, public_key = _public_half(pooled, key, f"'{reference}'")
+    attributes = KeyAttributes(key_type, bits, KeyPolicy(usage))
+    return AdoptedKey(key_id, public_key, attributes)
+
+
+def find_rust_key(pooled: PooledSession, rust: RustKey) -> AdoptedKey:
+    """A key of the Rust Parsec service: its CKA_ID is a number of four bytes.
+
+    That is its uid here too, so that who destroys the key destroys it on the token.
+
+    Raises:
+        KeyNotFound: the token does not have it.
+        NotSupported: it is of a kind that no key class of ours is.
+        StorageFailure: its key id is damaged, or the token has another key by now.
+    """
+    reader = Reader(rust.key_id, "its key id")
+    uid = reader.number(_RUST_ID_LENGTH).to_bytes(_RUST_ID_LENGTH, "big")
+    reader.finish()
+    attributes, template = rust.attributes, {Attribute.ID: uid}
+    is_public = isinstance(attributes.type, (RsaPublicKey, EccPublicKey))
+    if is_public:
+        keys = pooled.objects(ObjectClass.PUBLIC_KEY, template)
+    else:
+        keys = pooled.private_keys(template)
+    named = f"the CKA_ID {uid.hex()}"
+    if len(keys) != 1:
+        raise KeyNotFound(f"the token has {len(keys)} keys with {named}")
+    key_type, bits, public_key = _public_half(pooled, keys[0], named)
+    attributes = replace(attributes, bits=attributes.bits or bits)
+    if (_pair(attributes.type), attributes.bits) != (key_type, bits):
+        raise StorageFailure(f"the token has a {key_type} of {bits} bits as {named}")
+    if is_public:
+        return AdoptedKey(b"", public_key, attributes)
+    return AdoptedKey(uid, public_key, attributes, uid)
+
+
+def _pair(key_type: PsaKeyType) -> PsaKeyType:
+    """The type of the pair that a public key is half of; else the type itself."""
+    if isinstance(key_type, EccPublicKey):
+        return EccKeyPair(key_type.curve_family)
+    return RsaKeyPair() if isinstance(key_type, RsaPublicKey) else key_type
+
+
+def _public_half(
+    pooled: PooledSession, key: Any, named: str
+) -> tuple[RsaKeyPair | EccKeyPair, int, bytes]:
+    """A private key's type and bits, and its public key in PSA's format."""
     key_type = key[Attribute.KEY_TYPE]
     if key_type == KeyType.RSA:
-        public_key = rsa_public_key(key)
         bits = int.from_bytes(key[Attribute.MODULUS], "big").bit_length()
-        rsa_attributes = KeyAttributes(RsaKeyPair(), bits, KeyPolicy(usage))
-        return AdoptedKey(key_id, public_key, rsa_attributes)
+        return RsaKeyPair(), bits, rsa_public_key(key)
     if key_type != KeyType.EC:
-        raise NotSupported(f"the key of '{reference}' is neither RSA nor EC")
+        raise NotSupported(f"the key of {named} is neither RSA nor EC")
     name = CURVES_BY_PARAMETERS.get(bytes(key[Attribute.EC_PARAMS]))
     if name is None:
-        raise NotSupported(f"the key of '{reference}' is on a curve pyca has not")
+        raise NotSupported(f"the key of {named} is on a curve pyca has not")
     family, bits = PSA_CURVES[name]
-    attributes = KeyAttributes(EccKeyPair(family), bits, KeyPolicy(usage))
-    return AdoptedKey(key_id, _point(pooled, key, bits, reference), attributes)
+    return EccKeyPair(family), bits, _point(pooled, key, bits, named)
 
 
 def _key_id(reference: str) -> bytes:
@@ -88,7 +138,7 @@ def _key_id(reference: str) -> bytes:
     return key_id_of(names)
 
 
-def _point(pooled: PooledSession, key: Any, bits: int, reference: str) -> bytes:
+def _point(pooled: PooledSession, key: Any, bits: int, named: str) -> bytes:
     """The public point: of the key itself, its public object, or its certificate."""
     point = _read(key, Attribute.EC_POINT)
     if point:
@@ -105,7 +155,7 @@ def _point(pooled: PooledSession, key: Any, bits: int, reference: str) -> bytes:
                 serialization.PublicFormat.UncompressedPoint,
             )
     raise KeyNotFound(
-        f"the token has no public key and no certificate beside '{reference}': put "
+        f"the token has no public key and no certificate beside {named}: put "
         "its certificate there, with the same CKA_ID"
     )
 

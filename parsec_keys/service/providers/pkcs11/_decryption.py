@@ -73,9 +73,13 @@ def decrypt(
         result = private_key.decrypt(block, mechanism=Mechanism.RSA_X_509)
         return bytes(result).rjust(len(block), b"\x00")
 
-    if isinstance(algorithm, RsaOaep):
-        return decode_oaep(algorithm, label, bare(ciphertext))
-    return decode_pkcs1v15(bare(ciphertext), ciphertext, secrets.of(key, bare))
+    try:
+        if isinstance(algorithm, RsaOaep):
+            return decode_oaep(algorithm, label, bare(ciphertext))
+        return decode_pkcs1v15(bare(ciphertext), ciphertext, secrets.of(key, bare))
+    except REFUSED_MECHANISM:
+        # Somebody made this key for other mechanisms only (CKA_ALLOWED_MECHANISMS).
+        return _by_the_token(private_key, key, algorithm, ciphertext, label)
 
 
 def _by_the_token(
@@ -127,7 +131,7 @@ def _token_oaep(
     ):
         raise NotSupported(
             f"the token does not take {algorithm} or its label, and has no bare RSA "
-            "operation (CKM_RSA_X_509) to do it here"
+            "operation (CKM_RSA_X_509) for this key"
         ) from error
     raise DecryptionFailed
 
