@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -90,6 +90,18 @@ class KeyInfoManager(Protocol):
     def abandoned(self, provider: str) -> Iterable[bytes]:
         """The intents whose process is gone, held against others until cancelled."""
 
+    def adopt(self, records: Mapping[bytes, KeyRecord | None]) -> None:
+        """Record keys that were there before, all or none, and where they came from.
+
+        ``records`` are by their origin; ``None`` is for a key that has its record.
+
+        Raises:
+            KeyExists: a name was taken meanwhile.
+        """
+
+    def adopted(self) -> frozenset[bytes]:
+        """The origins of all keys that were ever adopted."""
+
     def close(self) -> None:
         """Release what the manager holds."""
 
@@ -101,6 +113,7 @@ class InMemoryKeyInfoManager:
         self._lock = threading.Lock()
         self._records: dict[tuple[ApplicationIdentity, str], KeyRecord] = {}
         self._intents: dict[bytes, KeyIdentity] = {}
+        self._adopted: set[bytes] = set()
 
     def find(self, application: ApplicationIdentity, key_name: str) -> KeyRecord | None:
         return self._records.get((application, key_name))
@@ -154,6 +167,19 @@ class InMemoryKeyInfoManager:
 
     def abandoned(self, provider: str) -> Iterable[bytes]:
         return ()
+
+    def adopt(self, records: Mapping[bytes, KeyRecord | None]) -> None:
+        adopted = {r.identity: r for r in records.values() if r is not None}
+        with self._lock:
+            for identity in adopted:
+                if (identity.application, identity.key_name) in self._records:
+                    raise name_taken(identity)
+            for identity, record in adopted.items():
+                self._records[identity.application, identity.key_name] = record
+            self._adopted.update(records)
+
+    def adopted(self) -> frozenset[bytes]:
+        return frozenset(self._adopted)
 
     def close(self) -> None:
         pass

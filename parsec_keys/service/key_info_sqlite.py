@@ -14,12 +14,12 @@ import json
 import os
 import sqlite3
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from parsec_keys._fork import ForkSafeLock
-from parsec_keys.errors import StorageFailure
+from parsec_keys.errors import KeyExists, StorageFailure
 from parsec_keys.psa.attributes import KeyAttributes, KeyPolicy, Lifetime, UsageFlags
 from parsec_keys.psa.operations import KeyInfo
 from parsec_keys.psa.words import (
@@ -51,6 +51,10 @@ CREATE TABLE key_record (
 ) STRICT;
 """
 _PAGE: Final = 1000
+_ADOPTED_SCHEMA: Final = (
+    "CREATE TABLE IF NOT EXISTS adopted (origin BLOB PRIMARY KEY) STRICT, WITHOUT ROWID"
+)
+"""Made by the first adoption: most stores never have one."""
 _COLUMNS: Final = (
     "authenticator, application, provider, key_name, uid, key_id, attributes, "
     "public_key"
@@ -201,6 +205,37 @@ class SqliteKeyInfoManager:
                 yield uid
             else:
                 self._let_go(uid)
+
+    def adopt(self, records: Mapping[bytes, KeyRecord | None]) -> None:
+        new = [record for record in records.values() if record is not None]
+        try:
+            with self._transaction() as database:
+                database.execute(_ADOPTED_SCHEMA)
+                database.executemany(
+                    f"INSERT INTO key_record ({_COLUMNS}, intent) "  # noqa: S608
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                    map(_row, new),
+                )
+                database.executemany(
+                    "INSERT OR IGNORE INTO adopted VALUES (?)",
+                    [(origin,) for origin in records],
+                )
+        except StorageFailure as e:
+            if not isinstance(e.__cause__, sqlite3.IntegrityError):
+                raise
+            raise KeyExists(
+                "somebody made a key of a name that was about to be adopted: try again"
+            ) from e
+
+    def adopted(self) -> frozenset[bytes]:
+        with self._reading() as database:
+            found = database.execute(
+                "SELECT 1 FROM sqlite_master WHERE name = 'adopted'"
+            ).fetchone()
+            if found is None:
+                return frozenset()
+            rows = database.execute("SELECT origin FROM adopted").fetchall()
+        return frozenset(origin for (origin,) in rows)
 
     def close(self) -> None:
         with self._lock:
@@ -372,6 +407,14 @@ def _make_schema(database: sqlite3.Connection, path: Path) -> None:
         raise StorageFailure(f"{path} is a database, but not key info of parsec-keys")
     database.execute(_SCHEMA)
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _row(record: KeyRecord) -> tuple[object, ...]:
+    application, provider, key_name = record.identity
+    return (
+        *(*application, provider, key_name, record.uid, record.key_id),
+        *(_attributes_to_json(record.attributes), record.public_key),
+    )
 
 
 def _attributes_to_json(attributes: KeyAttributes) -> str:

@@ -125,6 +125,31 @@ def test_a_name_is_taken_in_every_provider(manager: KeyInfoManager) -> None:
             manager.begin(again.identity, again.uid)
 
 
+def test_adopted_records_are_there_and_their_origins_remembered(
+    manager: KeyInfoManager,
+) -> None:
+    first, second = record("first"), record("second", OTHER)
+    assert manager.adopted() == frozenset()
+
+    manager.adopt({b"1": first, b"2": second})
+    manager.adopt({b"2": None, b"3": None})
+
+    assert list(manager.records(APP)) == [first]
+    assert list(manager.records(OTHER)) == [second]
+    assert manager.adopted() == {b"1", b"2", b"3"}
+    assert list(manager.abandoned("tpm")) == []
+
+
+def test_all_records_are_adopted_or_none(manager: KeyInfoManager) -> None:
+    taken = add(manager, record("taken"))
+
+    with pytest.raises(KeyExists):
+        manager.adopt({b"1": record("free"), b"2": record("taken")})
+
+    assert list(manager.records(APP)) == [taken]
+    assert manager.adopted() == frozenset()
+
+
 def test_an_intent_is_no_key_and_takes_its_name(manager: KeyInfoManager) -> None:
     new, again = record("key"), record("key")
     manager.begin(new.identity, new.uid)
