@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import parsec_keys
+from parsec_keys.cli.adopting import adopt
 from parsec_keys.cli.demo import demo
 from parsec_keys.cli.doctor import doctor
 from parsec_keys.cli.keys import (
@@ -50,5 +51,6 @@ for command in (
     delete,
     run,
     serve,
+    adopt,
 ):
     commands.add_command(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from parsec_keys.errors import ConfigurationError, ServiceUnavailable
 from parsec_keys.psa.algorithms import ANY_ALGORITHM, PermittedAlgorithm
@@ -16,6 +16,10 @@ from parsec_keys.service.dispatcher import Dispatcher
 from parsec_keys.service.key_info import InMemoryKeyInfoManager, KeyInfoManager
 from parsec_keys.service.providers import Provider
 from parsec_keys.service.providers.registry import open_provider
+
+if TYPE_CHECKING:
+    from parsec_keys.service.adoption import Adoption
+    from parsec_keys.service.adoption.sources import Source
 
 R = TypeVar("R")
 
@@ -40,6 +44,7 @@ class Service:
             providers = _open_providers(config, opened)
             key_info = _open_key_info(config, next(iter(providers.values())))
             opened.callback(key_info.close)
+            self._providers, self._key_info = providers, key_info
             self._dispatcher = Dispatcher(
                 providers, key_info, allow_deprecated=config.allow_deprecated
             )
@@ -78,6 +83,12 @@ class Service:
             NotSupported: the provider finds no keys, or not of this kind.
         """
         self._dispatcher.adopt(key_name, reference, self._application)
+
+    def adoption(self, source: Source) -> Adoption:
+        """What takes over the keys of a Rust Parsec service, all applications'."""
+        from parsec_keys.service.adoption import Adoption
+
+        return Adoption(self._providers, self._key_info, source)
 
     @property
     def closed(self) -> bool:

@@ -84,6 +84,16 @@ def read_daemon_config(path: Path) -> DaemonConfig:
     return DaemonConfig(service, listener, authenticator, core)
 
 
+def read_auth_type(path: Path) -> str:
+    """How the applications of a file prove who they are; that of most without one.
+
+    Raises:
+        ConfigurationError: it cannot be read or understood, with the line.
+    """
+    table = read_toml(path).table("authenticator")
+    return _AUTHENTICATORS[0] if table is None else _authenticator(table).auth_type
+
+
 def _needed(document: Table, name: str) -> Table:
     table = document.table(name)
     if table is None:

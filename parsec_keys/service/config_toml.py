@@ -7,6 +7,7 @@ here. ``MbedCrypto`` is its name for a software provider.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,22 @@ _RUST_SQLITE: Final = Path(
     "/var/lib/parsec/kim-mappings/sqlite/sqlite-key-info-manager.sqlite3"
 )
 _RUST_ON_DISK: Final = Path("/var/lib/parsec/mappings")
+
+
+@dataclass(frozen=True, slots=True)
+class RustKeyInfo:
+    """A key info manager of the Rust service: an SQLite file, or a folder of files."""
+
+    is_sqlite: bool
+    path: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where our own key info is kept instead.
+
+        Ours is a file of another name: the Rust service's own is never written.
+        """
+        return self.path.parent if self.is_sqlite else self.path
 
 
 def read_config(path: Path) -> ServiceConfig:
@@ -45,6 +62,18 @@ def read_config(path: Path) -> ServiceConfig:
     return config
 
 
+def read_rust_key_info(path: Path) -> RustKeyInfo | None:
+    """The Rust service's key info that a file's providers use, if they do.
+
+    Raises:
+        ConfigurationError: it cannot be read or understood, with the place.
+    """
+    document = read_toml(path)
+    managers = dict(map(_manager, document.tables("key_manager")))
+    used = {each.text("key_info_manager") for each in document.tables("provider")}
+    return next((managers[name] for name in used if name in managers), None)
+
+
 def read_service(document: Table) -> ServiceConfig:
     """The providers and where their key info is kept.
 
@@ -52,7 +81,7 @@ def read_service(document: Table) -> ServiceConfig:
         ConfigurationError: a table says something that nothing here can do.
     """
     directory = document.file("store")
-    managers = {name: folder for name, folder in map(_manager, _managers(document))}
+    managers = dict(map(_manager, document.tables("key_manager")))
     tables = document.tables("provider")
     if not tables:
         raise document.error("no provider is configured: add a [[provider]] table")
@@ -70,27 +99,19 @@ def read_service(document: Table) -> ServiceConfig:
     return ServiceConfig(providers, directory)
 
 
-def _managers(document: Table) -> list[Table]:
-    return document.tables("key_manager")
-
-
-def _manager(table: Table) -> tuple[str, Path]:
-    """A Rust key info manager, as the folder where ours is kept instead.
-
-    Ours is a file of another name: the Rust service's own is never written.
-    """
+def _manager(table: Table) -> tuple[str, RustKeyInfo]:
     name = table.needed("name")
     if table.choice("manager_type", ("SQLite", "OnDisk")) == "SQLite":
         table.file("store_path")  # The Rust service ignores it too.
-        folder = (table.file("sqlite_db_path") or _RUST_SQLITE).parent
+        found = RustKeyInfo(True, table.file("sqlite_db_path") or _RUST_SQLITE)
     else:
-        folder = table.file("store_path") or _RUST_ON_DISK
+        found = RustKeyInfo(False, table.file("store_path") or _RUST_ON_DISK)
     table.finish()
-    return name, folder
+    return name, found
 
 
 def _directory(
-    table: Table, store: Path | None, managers: Mapping[str, Path]
+    table: Table, store: Path | None, managers: Mapping[str, RustKeyInfo]
 ) -> Path | None:
     name = table.text("key_info_manager")
     if name is None:
@@ -100,7 +121,7 @@ def _directory(
         raise table.error(
             f"there is no key manager '{name}'; there is: {known}", "key_info_manager"
         )
-    return managers[name]
+    return managers[name].folder
 
 
 def _provider(table: Table, store: Path | None) -> ProviderConfig | None:

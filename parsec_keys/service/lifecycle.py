@@ -66,22 +66,22 @@ class KeyLifecycle:
         operation: PsaImportKey,
         application: ApplicationIdentity,
         provider: Provider,
+        uid: bytes | None = None,
     ) -> KeyRecord:
-        """Put a key into a provider and record it.
+        """Put a key into a provider and record it, with a uid that is new without.
 
         A public key is in its record and nowhere else.
         """
         primitive = deprecated_in(operation.attributes)
         if primitive is not None and not self._allow_deprecated:
             logger.warning("a key for %s, which is deprecated, comes in", primitive)
-        attributes = checked(fitted(operation.attributes, operation.data), provider)
-        if isinstance(attributes.type, PUBLIC_KEYS):
-            check_public_key(attributes, operation.data)
+        attributes = check_import(operation, provider)
         return self._create(
             KeyIdentity(application, provider.info.name, operation.key_name),
             attributes,
             provider,
             lambda uid: _import(provider, uid, attributes, operation.data),
+            uid,
         )
 
     def check_deprecated(self, attributes: KeyAttributes) -> None:
@@ -154,8 +154,9 @@ class KeyLifecycle:
         attributes: KeyAttributes,
         provider: Provider,
         make: Callable[[bytes], CreatedKey],
+        uid: bytes | None = None,
     ) -> KeyRecord:
-        uid = os.urandom(16)
+        uid = uid or os.urandom(16)
         self._key_info.begin(identity, uid)
         try:
             created = make(uid)
@@ -173,6 +174,19 @@ class KeyLifecycle:
         with contextlib.suppress(Error):
             provider.destroy_key(uid)
             self._key_info.cancel(uid)
+
+
+def check_import(operation: PsaImportKey, provider: Provider) -> KeyAttributes:
+    """The attributes that a key has after its import, if the provider takes it.
+
+    Raises:
+        InvalidArgument: the data is not what the attributes say.
+        NotSupported: the provider keeps no such key.
+    """
+    attributes = checked(fitted(operation.attributes, operation.data), provider)
+    if isinstance(attributes.type, PUBLIC_KEYS):
+        check_public_key(attributes, operation.data)
+    return attributes
 
 
 def _import(
