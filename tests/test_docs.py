@@ -18,14 +18,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
 from parsec_keys.emulators import Swtpm
+from tests.daemon import answers_ping, wait_until
+from tests.service.adoption.old_service import make_database
 from tests.tls import handshakes
 
 ROOT = Path(__file__).parent.parent
 TLS_PAGE = ROOT / "docs" / "tls.md"
 PAGES = [ROOT / "README.md", *sorted({*(ROOT / "docs").glob("*.md")} - {TLS_PAGE})]
-_BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(python|sh|toml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_HERE = ("pip ", "./dev ", "sudo ", "apt")
 """Set-up that ``.ci/run`` and the fresh-machine check run, not this test."""
+_AS_PARSEC = "sudo -u parsec "
+"""Before what the daemon's user runs, who is this test's."""
+_MACHINE = re.compile(r"/(?:etc|run|var/lib)/parsec\b")
+"""The folders of a daemon, which are in the test's own folder here."""
+_OLD_KEY_INFO = "/var/lib/parsec/kim-mappings/sqlite/sqlite-key-info-manager.sqlite3"
 
 
 def examples(page: Path, language: str) -> list[str]:
@@ -39,8 +46,15 @@ def certificate_and_reference(key: handshakes.Key, folder: Path) -> None:
     (made / "key.pem").rename(folder / "device.key")
 
 
+def here(text: str, folder: Path) -> str:
+    """The same with the daemon's folders below a folder."""
+    return _MACHINE.sub(lambda found: str(folder / found[0][1:]), text)
+
+
 @pytest.fixture
-def surroundings(tmp_path: Path) -> dict[str, str]:
+def surroundings(
+    tmp_path: Path, page: Path, request: pytest.FixtureRequest
+) -> dict[str, str]:
     (tmp_path / "message.txt").write_text("a message")
     url = f"software:{tmp_path}/data/parsec-keys/software"
     with parsec_keys.open_store(url) as store:
@@ -49,7 +63,34 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
     environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data")}
     environment["PATH"] = f"{binaries}{os.pathsep}{environment['PATH']}"
     environment.pop("PARSEC_KEYS_STORE", None)
+    if page.name == "daemon.md":
+        endpoint = request.getfixturevalue("daemon")
+        environment["PARSEC_SERVICE_ENDPOINT"] = f"unix:{endpoint}"
     return environment
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, page: Path) -> Iterator[Path]:
+    """The daemon of the page's own configuration, in the place of a Rust service."""
+    config = tmp_path / "etc" / "parsec" / "config.toml"
+    endpoint = tmp_path / "run" / "parsec" / "parsec.sock"
+    for folder in (config.parent, endpoint.parent):
+        folder.mkdir(parents=True)
+    (written,) = examples(page, "toml")
+    core = "[core_settings]\n"
+    config.write_text(
+        here(written, tmp_path).replace(core, f"{core}allow_root = true\n")
+    )
+    make_database(Path(here(_OLD_KEY_INFO, tmp_path)))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "parsec_keys", "serve", "-c", str(config)]
+    )
+    try:
+        wait_until(lambda: process.poll() is not None or answers_ping(endpoint))
+        yield endpoint
+    finally:
+        process.terminate()
+        assert process.wait() == 0
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -67,16 +108,19 @@ def test_shell_examples_run(
 ) -> None:
     for code in examples(page, "sh"):
         for line in code.splitlines():
-            if not line.strip() or line.startswith(_NOT_HERE):
+            command = line.removeprefix(_AS_PARSEC)
+            if not line.strip() or command.startswith(_NOT_HERE):
                 continue
-            succeeds(shlex.split(line, comments=True), tmp_path, surroundings)
+            words = shlex.split(here(command, tmp_path), comments=True)
+            succeeds(words, tmp_path, surroundings)
 
 
+@pytest.mark.parametrize("page", [TLS_PAGE], ids=lambda page: page.name)
 def test_the_tls_page_works_from_top_to_bottom(
-    tmp_path: Path, surroundings: dict[str, str], swtpm: Swtpm
+    page: Path, tmp_path: Path, surroundings: dict[str, str], swtpm: Swtpm
 ) -> None:
     """With an emulator for its TPM, and free ports for those of its servers."""
-    text = TLS_PAGE.read_text()
+    text = page.read_text()
     for port in {*re.findall(r"\b8\d{3}\b", text)}:
         text = text.replace(port, str(free_port()))
     text = text.replace("tpm:device:/dev/tpmrm0", f"tpm:{swtpm.tcti}?store={tmp_path}")
