@@ -97,7 +97,7 @@ class Adoption:
     def _import(self, candidate: Candidate, material: bytes) -> None:
         identity, attributes = candidate.identity, candidate.attributes
         assert attributes is not None  # noqa: S101
-        KeyLifecycle(self._key_info).import_key(
+        KeyLifecycle(self._key_info, allow_deprecated=True).import_key(
             PsaImportKey(identity.key_name, attributes, material),
             identity.application,
             self._providers[identity.provider],
