@@ -120,7 +120,7 @@ class Tpm2Token:
         """Empty the TPM's three slots, which a child that ended may have filled."""
         with _tss.ESAPI(self.swtpm.tcti) as tpm:
             for handle in handles(tpm):
-                _tss.flush_raw(tpm, handle)
+                tpm.flush_context(tpm.tr_from_tpmpublic(handle))
 
     def lose_power(self) -> None:
         # A TPM that is not told counts it as a wrong PIN: three times, and it locks.
