@@ -19,7 +19,7 @@ from pkcs11 import _pkcs11
 
 from parsec_keys._fork import ForkSafeLock
 from parsec_keys.errors import ServiceUnavailable
-from parsec_keys.service.providers.pkcs11._calls import CallGate, nobody_in
+from parsec_keys.service.call_gate import CallGate, nobody_in
 from parsec_keys.service.providers.pkcs11._function_list import (
     ALREADY_INITIALIZED,
     OK,

@@ -18,9 +18,9 @@ from parsec_keys.errors import (
     KeyNotFound,
     ServiceUnavailable,
 )
+from parsec_keys.service.call_gate import nobody_in
 from parsec_keys.service.config import Pkcs11Config
 from parsec_keys.service.providers.pkcs11 import _module
-from parsec_keys.service.providers.pkcs11._calls import nobody_in
 from parsec_keys.service.providers.pkcs11._cryptoki import (
     LOST,
     SICK,

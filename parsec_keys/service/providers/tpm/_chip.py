@@ -24,6 +24,7 @@ from parsec_keys.errors import (
     ProviderFailure,
     ServiceUnavailable,
 )
+from parsec_keys.service.call_gate import CallGate
 from parsec_keys.service.config import TpmConfig
 from parsec_keys.service.providers.tpm import _marks, _tcti, _tss
 from parsec_keys.service.providers.tpm._connection import Connection, Silence
@@ -69,6 +70,7 @@ class Chip:
         if config.protect_bus is not None:
             self._protected = config.protect_bus
         self._one_command = ForkSafeLock()
+        self._line = CallGate(1)
         self._loaded: OrderedDict[bytes, Any] = OrderedDict()
         self._saved: dict[bytes, Any] = {}
         self._closed = False
@@ -207,13 +209,15 @@ class Chip:
             elif self._esapi is not None:
                 with (
                     contextlib.suppress(_tss.TSS2_Exception, Silence),
+                    self._line,
                     self._tenancy.turn() as left,
                 ):
                     self._leave(left)
             self._tenancy.close()
 
     def _guarded(self, asked: str, command: Callable[[], T]) -> T:
-        with self._one_command:
+        # A fork waits for the command: its child would hold the line to the TPM.
+        with self._one_command, self._line:
             if self._closed:
                 raise ServiceUnavailable("this key store is closed: open it again")
             if self._process != os.getpid():

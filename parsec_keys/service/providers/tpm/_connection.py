@@ -46,7 +46,11 @@ class Silence(Exception):
 
 
 class Connection:
-    """An ESAPI context: it has the same methods, but they raise ``Silence``."""
+    """An ESAPI context: it has the same methods, but they raise ``Silence``.
+
+    ``lost`` says that it is of no use any more: the TPM did not answer, or its line was
+    cut, and the context would wait for that answer for ever.
+    """
 
     def __init__(self, tcti: str) -> None:
         """Reach a TPM that answers.
@@ -55,7 +59,7 @@ class Connection:
             ServiceUnavailable: nothing answers there.
         """
         _tcti.check(tcti)
-        self.lost = False
+        self._lost_by: BaseException | None = None
         self._esapi: Any = None
         self._requests: queue.SimpleQueue[Callable[[], Any] | None]
         self._requests = queue.SimpleQueue()
@@ -75,12 +79,17 @@ class Connection:
                 "emulator is there, and that this user may use it (group tss)"
             ) from cause
 
+    @property
+    def lost(self) -> bool:
+        """Whether nothing can be asked any more."""
+        return self._lost_by is not None
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._esapi, name)
 
         def local(*arguments: Any, **named: Any) -> Any:
-            if self.lost:
-                raise Silence(ANSWER_SECONDS)
+            if self._lost_by is not None:
+                raise self._lost_by
             return method(*arguments, **named)
 
         def command(*arguments: Any, **named: Any) -> Any:
@@ -95,30 +104,38 @@ class Connection:
             try:
                 self._ask(self._finish, ANSWER_SECONDS)
             finally:
-                self.lost = True
-                self._requests.put(None)
+                if not self.lost:
+                    self._lost_by = Silence(ANSWER_SECONDS)
+                    self._requests.put(None)
 
     def _ask(self, job: Callable[[], Any], seconds: float) -> Any:
-        if self.lost:
-            raise Silence(seconds)
+        if self._lost_by is not None:
+            raise self._lost_by
         if sys.is_finalizing():  # The thread is not there any more.
             return job()
         self._requests.put(job)
         try:
             answer, error = self._answers.get(timeout=seconds)
-        except BaseException as e:  # Ctrl-C as well.
-            self.lost = True
-            self._requests.put(self._finish)
-            self._requests.put(None)
-            if isinstance(e, queue.Empty):
-                raise Silence(seconds) from None
+        except queue.Empty:
+            self._lose(silence := Silence(seconds))
+            raise silence from None
+        except BaseException:  # Ctrl-C.
+            self._lose(Silence(seconds))
             raise
         if error is None:
             return answer
+        if isinstance(error, _tss.TSS2_Exception) and _tss.is_of_the_line(error):
+            self._lose(error)
         try:
             raise error
         finally:
             del error
+
+    def _lose(self, why: BaseException) -> None:
+        if self._lost_by is None:
+            self._lost_by = why
+            self._requests.put(self._finish)
+            self._requests.put(None)
 
     def _start(self, tcti: str) -> None:
         self._esapi = _tss.ESAPI(_outside.usable(tcti))

@@ -175,6 +175,9 @@ NO_SUCH_KEY_TYPE: Final = frozenset({TPM2_RC.TYPE, TPM2_RC.CURVE})
 # resource manager, which speaks in the TPM's codes (tss2_common.h).
 _LAYERS_OF_THE_TPM: Final = frozenset({0, 11, 12})
 _LAYERS_OF_A_TCTI: Final = frozenset({10})
+_BAD_SEQUENCE: Final = 0x70007
+"""TSS2_ESYS_RC_BAD_SEQUENCE: the context still waits for the answer to a command whose
+line was cut."""
 SLOTS_FULL: Final = frozenset(
     {TPM2_RC.OBJECT_MEMORY, TPM2_RC.SESSION_MEMORY, TPM2_RC.OBJECT_HANDLES}
 )
@@ -249,7 +252,12 @@ def name_of_public(public: bytes) -> bytes:
 
 def is_stale(error: TSS2_Exception) -> bool:
     """Whether the TPM, or its resource manager, may have restarted and forgotten us."""
-    return code(error) in _STALE or int(error.rc) >> 16 in _LAYERS_OF_A_TCTI
+    return code(error) in _STALE or is_of_the_line(error)
+
+
+def is_of_the_line(error: TSS2_Exception) -> bool:
+    """Whether the line to the TPM is cut, so that its context is of no use any more."""
+    return int(error.rc) >> 16 in _LAYERS_OF_A_TCTI or int(error.rc) == _BAD_SEQUENCE
 
 
 def is_because(error: Error, codes: frozenset[int]) -> bool:
@@ -260,7 +268,7 @@ def is_because(error: Error, codes: frozenset[int]) -> bool:
 
 def translated(error: TSS2_Exception, asked: str) -> Error:
     """Our error for the TPM's, in a sentence that starts with what was asked."""
-    if int(error.rc) >> 16 in _LAYERS_OF_A_TCTI:
+    if is_of_the_line(error):
         return ServiceUnavailable(
             f"{asked} failed: the TPM cannot be reached any more ({error}): check the "
             "TPM, its resource manager and the TCTI"

@@ -1,7 +1,7 @@
-"""Who is in a PKCS#11 module: a bounded number of calls, and none while we fork.
+"""Who is in a library of hardware: a bounded number of calls, and none while we fork.
 
-A call that another thread has in a module at the moment of a fork leaves the module's
-own locks closed in the child for ever, and C_Finalize would wait for them.
+A call that another thread has in a library at the moment of a fork leaves the library's
+own locks closed in the child for ever, and the child holds the other end of its line.
 """
 
 from __future__ import annotations
