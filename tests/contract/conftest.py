@@ -206,7 +206,7 @@ def pytest_collection_modifyitems(
             continue
         chosen.append(item)
         if is_rust and (gap := rust_gaps.gap_of(item)):
-            item.add_marker(pytest.mark.xfail(reason=gap.why, strict=not gap.sometimes))
+            item.add_marker(pytest.mark.xfail(reason=gap.why, strict=True))
     config.hook.pytest_deselected(items=left_out)
     items[:] = chosen
 
