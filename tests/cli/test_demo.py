@@ -128,7 +128,11 @@ def test_without_pyjwt_it_says_what_to_install(tmp_path: Path) -> None:
     )
 
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=_clean(),
+        check=False,
     )
 
     assert (done.returncode, done.stdout) == (1, "")
