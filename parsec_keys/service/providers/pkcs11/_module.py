@@ -79,7 +79,9 @@ class Module:
     def era(self) -> Era:
         """What handles belong to now; in a child, after initialising it there."""
         if self._era.process != os.getpid():
-            with _loading:
+            # A SoftHSM that starts while another process is starting on the same token
+            # may read it as one without a PIN, for as long as it runs.
+            with one_process_at_a_time("pkcs11", str(self.path)), _loading:
                 if self._era.process != os.getpid():
                     self._start_in_a_child()
         return self._era
