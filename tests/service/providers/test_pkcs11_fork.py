@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 import parsec_keys
+from parsec_keys.service.providers.pkcs11._function_list import FunctionList
+from parsec_keys.service.shared_files import open_shared
 from tests.service.providers.children import in_a_child
 from tests.service.providers.tokens import Token, Tpm2Token, url
 
@@ -103,5 +105,56 @@ def test_a_grandchild_signs(token: Token, tmp_path: Path) -> None:
 
             descend(2)
             store.delete("key")
+
+    in_a_child(work)
+
+
+def test_a_child_starts_the_module_while_no_other_process_does(
+    token: Token, tmp_path: Path
+) -> None:
+    initialize = FunctionList.initialize
+    was_held: list[bool] = []
+
+    def watched(functions: FunctionList) -> int:
+        lock = open_shared("pkcs11", str(token.module))
+        was_held.append(not lock.try_lock())
+        lock.close()
+        return initialize(functions)
+
+    def in_the_child(key: Any) -> None:
+        FunctionList.initialize = watched  # type: ignore[method-assign]
+        signs(key)
+        assert was_held
+        assert all(was_held)
+
+    def work() -> None:
+        token.enter()
+        with parsec_keys.open_store(url(token, tmp_path)) as store:
+            key = store.generate_rsa("key")
+            in_a_child(lambda: in_the_child(key))
+            store.delete("key")
+
+    in_a_child(work)
+
+
+def test_a_process_that_writes_finds_what_another_one_wrote(
+    token: Token, tmp_path: Path
+) -> None:
+    def others(name: str) -> None:
+        with parsec_keys.open_store(url(token, tmp_path)) as store:
+            store.generate_rsa(name)
+
+    def work() -> None:
+        token.enter()
+        with parsec_keys.open_store(url(token, tmp_path)) as store:
+            store.generate_rsa("first")
+            in_a_child(lambda: others("generated meanwhile"))
+            store.generate_rsa("second")
+            signs(store.load("generated meanwhile"))
+            in_a_child(lambda: others("imported meanwhile"))
+            store.import_key("third", rsa.generate_private_key(65537, 2048))
+            signs(store.load("imported meanwhile"))
+            for key in store.keys():  # noqa: SIM118
+                store.delete(key.name)
 
     in_a_child(work)

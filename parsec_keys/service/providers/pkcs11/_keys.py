@@ -86,6 +86,7 @@ def generate(
     Raises:
         NotSupported: the token has no such curve or size.
     """
+    _look(pooled, uid)
     public, private = _templates(uid, attributes)
     try:
         if isinstance(attributes.type, RsaKeyPair):
@@ -123,6 +124,7 @@ def import_key(
     Raises:
         NotSupported: the token has no such curve or size, or takes no keys.
     """
+    _look(pooled, uid)
     public, private = _templates(uid, attributes)
     if isinstance(attributes.type, RsaKeyPair):
         rsa_numbers = decode_rsa_private_key(data)
@@ -153,6 +155,15 @@ def destroy(pooled: PooledSession, uid: bytes) -> None:
     for class_ in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
         for found in pooled.objects(class_, {Attribute.ID: uid}):
             found.destroy()
+
+
+def _look(pooled: PooledSession, uid: bytes) -> None:
+    """Look at the token before something is written to it.
+
+    A SoftHSM that writes without having seen what another process wrote takes the token
+    for known, and does not find the other's keys until the next one is written.
+    """
+    pooled.objects(ObjectClass.PRIVATE_KEY, {Attribute.ID: uid})
 
 
 def export(key: Any, attributes: KeyAttributes) -> bytes:
