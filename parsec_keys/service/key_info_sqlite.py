@@ -372,7 +372,10 @@ def _close(database: sqlite3.Connection, process: int) -> None:
 
 def _open(path: Path) -> sqlite3.Connection:
     # The file exists with its mode before SQLite, which copies the mode to its WAL.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    # Not opened where it exists: to close a file takes this process's locks on it away,
+    # those of another store's SQLite too (sqlite.org/howtocorrupt.html, section 2.2).
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     check_owner(path)
     database = sqlite3.connect(
         path, timeout=30, isolation_level=None, check_same_thread=False
