@@ -290,6 +290,34 @@ def test_two_processes(tmp_path: Path) -> None:
     assert len(SqliteKeyInfoManager(tmp_path).records(APP)) == 40
 
 
+def _names(path: Path, answers: multiprocessing.SimpleQueue[list[str]]) -> None:
+    manager = SqliteKeyInfoManager(path)
+    answers.put([each.identity.key_name for each in manager.records(APP)])
+    manager.close()
+
+
+def test_others_may_come_and_go_where_a_process_has_two_stores(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    answers: multiprocessing.SimpleQueue[list[str]] = context.SimpleQueue()
+    first, second = SqliteKeyInfoManager(tmp_path), SqliteKeyInfoManager(tmp_path)
+    seen = []
+    for name in ("a", "b"):
+        add(first, record(name))
+        process = context.Process(target=_names, args=(tmp_path, answers))
+        process.start()
+        seen.append(answers.get())
+        process.join()
+        assert process.exitcode == 0
+    first.close()
+    second.close()
+
+    assert seen == [["a"], ["a", "b"]]
+    names = [
+        each.identity.key_name for each in SqliteKeyInfoManager(tmp_path).records(APP)
+    ]
+    assert names == ["a", "b"]
+
+
 def test_a_fork_uses_its_own_connection(tmp_path: Path) -> None:
     manager = SqliteKeyInfoManager(tmp_path)
     add(manager, record("parent"))
