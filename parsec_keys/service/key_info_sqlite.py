@@ -77,6 +77,7 @@ class SqliteKeyInfoManager:
         self._cancelled: set[bytes] = set()
         self._process = 0
         self._database: sqlite3.Connection | None = None
+        _managers.add(self)
         own_directory(directory)
         own_directory(self._intents)
         with self._reading() as database:
@@ -247,6 +248,24 @@ class SqliteKeyInfoManager:
                 file.close()
             self._held.clear()
 
+    def pause(self) -> None:
+        """Let a fork find SQLite at rest: a child keeps what is locked then."""
+        self._lock.__enter__()
+
+    def go_on(self) -> None:
+        """Go on after a fork, in the parent."""
+        self._lock.__exit__(None, None, None)
+
+    def forget_parent(self) -> None:
+        """Close the parent's connection in a child, which opens its own.
+
+        A child has none of its parent's locks, and SQLite thinks it has them for as
+        long as one of the parent's connections is open: others would take the WAL away.
+        """
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
+
     def _sweep(self) -> None:
         """Remove lock files of creations that died before their intent was written."""
         for path in self._intents.iterdir():
@@ -307,11 +326,7 @@ class SqliteKeyInfoManager:
                 raise
 
     def _connection(self) -> sqlite3.Connection:
-        # SQLite forbids a connection that was carried over a fork: the child opens its
-        # own, and leaves its parent's unclosed.
-        if self._database is None or self._process != os.getpid():
-            if self._database is not None:
-                _inherited.append(self._database)
+        if self._database is None:
             self._database = _open(self._path)
             self._process = os.getpid()
             forgotten = weakref.finalize(self, _close, self._database, self._process)
@@ -355,10 +370,6 @@ class SqliteKeyInfoManager:
         )
 
 
-_inherited: list[sqlite3.Connection] = []
-"""A parent's connections: a finaliser in the child would touch the parent's file."""
-
-
 def _close(database: sqlite3.Connection, process: int) -> None:
     """Close the connection of a store that nobody closed, in the process that has it.
 
@@ -366,8 +377,35 @@ def _close(database: sqlite3.Connection, process: int) -> None:
     """
     if process == os.getpid():
         database.close()
-    else:
-        _inherited.append(database)
+
+
+_managers: Final[weakref.WeakSet[SqliteKeyInfoManager]] = weakref.WeakSet()
+_at_fork: Final[list[SqliteKeyInfoManager]] = []
+
+
+def _before_fork() -> None:
+    _at_fork[:] = _managers
+    for manager in _at_fork:
+        manager.pause()
+
+
+def _after_fork_in_parent() -> None:
+    for manager in _at_fork:
+        manager.go_on()
+    _at_fork.clear()
+
+
+def _after_fork_in_child() -> None:
+    for manager in _at_fork:
+        manager.forget_parent()
+    _at_fork.clear()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -333,3 +333,31 @@ def test_a_fork_uses_its_own_connection(tmp_path: Path) -> None:
     assert os.waitpid(child, 0)[1] == 0
     names = [each.identity.key_name for each in manager.records(APP)]
     assert names == ["child", "parent"]
+
+
+def test_others_may_come_and_go_where_a_parent_went(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    answers: multiprocessing.SimpleQueue[list[str]] = context.SimpleQueue()
+    manager = SqliteKeyInfoManager(tmp_path)
+    add(manager, record("parent"))
+    ours, childs = multiprocessing.Pipe()
+    child = os.fork()
+    if child == 0:
+        for name in ("a", "b"):
+            add(manager, record(name))
+            childs.send(name)
+            childs.recv()
+        os._exit(0)
+    manager.close()
+    seen = []
+    for _ in range(2):
+        assert ours.poll(20)
+        ours.recv()
+        process = context.Process(target=_names, args=(tmp_path, answers))
+        process.start()
+        seen.append(answers.get())
+        process.join()
+        ours.send(None)
+
+    assert os.waitpid(child, 0)[1] == 0
+    assert seen == [["a", "parent"], ["a", "b", "parent"]]
