@@ -23,10 +23,14 @@ def public_key(
 
     Raises:
         NotSupported: a key of a type that no key class of ours is.
+        ValueError: the data is no such key.
     """
     key_type = attributes.type
     if isinstance(key_type, RsaKeyPair):
-        return cast(rsa.RSAPublicKey, serialization.load_der_public_key(data))
+        key = serialization.load_der_public_key(data)
+        if not isinstance(key, rsa.RSAPublicKey):
+            raise ValueError("it is of another type")
+        return key
     if isinstance(key_type, EccKeyPair):
         curve = CURVES.get((key_type.curve_family, attributes.bits))
         if curve is not None:

@@ -7,7 +7,7 @@ HTTP libraries retry those.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from cryptography import exceptions
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,6 +25,9 @@ class Error(Exception):
     status: Status = Status.PSA_ERROR_GENERIC_ERROR
     _classes: ClassVar[dict[Status, type[Error]]] = {}
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_one_line(message))
+
     def __init_subclass__(cls, status: Status | None = None) -> None:
         super().__init_subclass__()
         if status is not None:
@@ -37,6 +40,23 @@ class Error(Exception):
         error = Error._classes.get(status, ProviderFailure)(message)
         error.status = status
         return error
+
+
+_MOST_CHARACTERS: Final = 2000
+
+
+def _one_line(message: str) -> str:
+    """A message that stays one line and one sentence, whatever names are in it.
+
+    A name may be ten million characters long, and may have line breaks or characters
+    that write from right to left. What to do is at the end, so the end is kept.
+    """
+    if len(message) > _MOST_CHARACTERS:
+        half = _MOST_CHARACTERS // 2
+        message = f"{message[:half]} … {message[-half:]}"
+    if message.isprintable():
+        return message
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
 
 
 class NotSupported(Error, UnsupportedAlgorithm, status=Status.PSA_ERROR_NOT_SUPPORTED):

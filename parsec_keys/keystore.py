@@ -285,7 +285,13 @@ def key_object(engine: Engine, info: KeyInfo, data: bytes, uri: str) -> PrivateK
     from parsec_keys import _key_data
 
     fingerprint = digest(HASHES[Hash.SHA_256], data)
-    public_key = _key_data.public_key(info.attributes, data)
+    try:
+        public_key = _key_data.public_key(info.attributes, data)
+    except ValueError as e:
+        raise errors.StorageFailure(
+            f"the public key of key '{info.name}' ({info.provider}) is damaged "
+            f"({e}): restore the key info from a backup, or delete the key"
+        ) from e
     if isinstance(public_key, rsa.RSAPublicKey):
         return RSAPrivateKey(engine, info, fingerprint, uri, public_key)
     return EllipticCurvePrivateKey(engine, info, fingerprint, uri, public_key)
@@ -298,7 +304,7 @@ def _checked(name: str) -> str:
         name.encode()
     except UnicodeEncodeError:
         raise errors.InvalidArgument(
-            f"a key name must be text that UTF-8 can say, unlike {name!a}"
+            f"a key name must be text that UTF-8 can say, unlike {name[:100]!a}"
         ) from None
     return name
 

@@ -31,6 +31,7 @@ _FORMS: Final = (
     "software:[DIR], tpm:TCTI, pkcs11:token=…?module-path=…, unix:SOCKET or the path "
     "of a .toml file"
 )
+_SLOT: Final = re.compile(r"[0-9]{1,20}")
 _TSS2_PEM: Final = b"-----BEGIN TSS2 PRIVATE KEY-----"
 # RFC 7512, section 2.3: which attributes tell a token, and which an object on it.
 _TOKEN_ATTRIBUTES: Final = frozenset({"token", "serial", "slot-id"})
@@ -88,6 +89,7 @@ def parse_store_url(url: str | None) -> StoreUrl:
     """
     if not url:
         return _software("", {})
+    _check_text(_without_secrets(url))
     scheme, colon, rest = url.partition(":")
     if url.endswith(".toml"):
         return _toml(url)
@@ -109,6 +111,7 @@ def parse_key_uri(uri: str) -> StoredKeyUri | AdoptedKeyUri:
     Raises:
         ConfigurationError: it names none, with the forms that do.
     """
+    _check_text(_without_secrets(uri))
     scheme, colon, rest = uri.partition(":")
     if colon and scheme == "parsec":
         name, query = _split_query(rest)
@@ -216,6 +219,7 @@ def _tpm_key(rest: str) -> AdoptedKeyUri:
 def _tpm_config(
     tcti: str, query: Mapping[str, str]
 ) -> tuple[TpmConfig, dict[str, str]]:
+    _check_no_nul(tcti)
     if "owner-auth-file" not in query:
         return TpmConfig(tcti), {}
     file = _absolute(query["owner-auth-file"])
@@ -292,12 +296,14 @@ def _pkcs11_config(
         raise ConfigurationError("give pin-value or pin-source, not both (RFC 7512)")
     settings = {"module-path": str(_absolute(query["module-path"]))}
     pin = query.get("pin-value")
+    if pin is not None:
+        _check_pin(pin)
     if "pin-source" in query:
         source = _absolute(query["pin-source"].removeprefix("file:"))
         pin = first_line(source, "surrogateescape")
         settings["pin-source"] = f"file:{source}"
     slot = attributes.get("slot-id")
-    if slot is not None and not slot.isdecimal():
+    if slot is not None and not _SLOT.fullmatch(slot):
         raise ConfigurationError(f"slot-id is the number of a slot, not '{slot}'")
     config = Pkcs11Config(
         Path(settings["module-path"]),
@@ -320,7 +326,7 @@ def _text(attributes: Mapping[str, str], noun: str) -> str | None:
         return None
     try:
         return unquote_to_bytes(value).decode()
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise ConfigurationError(
             f"{noun}={value} is not UTF-8: percent-encode the bytes of its UTF-8"
         ) from None
@@ -370,7 +376,41 @@ def _without_secrets(text: str) -> str:
 
 
 def _absolute(path: str) -> Path:
-    return Path(path).expanduser().absolute()
+    _check_text(path)
+    _check_no_nul(path)
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise ConfigurationError(
+            f"'{path}' begins with a user who has no home: write the whole path"
+        ) from None
+
+
+def _check_text(text: str) -> None:
+    """Pass for text that UTF-8 can say: what a URL is made of, once it is decoded."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"'{text}' has characters that UTF-8 cannot say: leave them out"
+        ) from None
+
+
+def _check_no_nul(text: str) -> None:
+    if "\0" in text:
+        raise ConfigurationError(
+            f"'{text}' has a NUL in it, which no path and no TCTI has: leave it out"
+        )
+
+
+def _check_pin(pin: str) -> None:
+    try:
+        pin.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        # The encoder's message quotes the secret.
+        raise ConfigurationError(
+            "pin-value has characters that UTF-8 cannot say: percent-encode its bytes"
+        ) from None
 
 
 def _is_tss2_file(path: Path) -> bool:

@@ -63,6 +63,7 @@ class Daemon:
 
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
+        _leave_no_core_file()
         _allow_many_connections()
         # A worker that computes for long lets the event loop have its turn sooner, and
         # a collection of garbage does not look at what was imported.
@@ -176,6 +177,12 @@ def _check_unchanged(old: DaemonConfig, new: DaemonConfig) -> None:
         raise ConfigurationError(
             "another thread_pool_size needs a restart of the daemon"
         )
+
+
+def _leave_no_core_file() -> None:
+    # It would have PINs and software keys in it. A core_pattern that is a pipe takes
+    # one all the same: its program decides.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _allow_many_connections() -> None:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import logging
 import os
+import re
 import sqlite3
 import weakref
 from collections.abc import Iterator, Mapping
@@ -34,6 +36,8 @@ from parsec_keys.service.key_info import KeyIdentity, KeyRecord, name_taken
 from parsec_keys.service.owned_files import check_owner, own_directory, unusable
 from parsec_keys.service.shared_files import LockFile, hold
 
+logger = logging.getLogger(__name__)
+
 SCHEMA_VERSION: Final = 1
 FILE_NAME: Final = "key-info.sqlite3"
 _SCHEMA: Final = """
@@ -51,6 +55,12 @@ CREATE TABLE key_record (
 ) STRICT;
 """
 _PAGE: Final = 1000
+_INTENT: Final = re.compile(r"(?:[0-9a-f]{2}){1,16}")
+_MOST_OF_UID: Final = 16
+"""One of a key that a Rust Parsec service made on a token is shorter."""
+_TYPES: Final = (int, str, str, str, bytes, bytes, str, bytes)
+"""Of the columns below: STRICT binds SQLite, and not who writes to the file past it."""
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, RecursionError)
 _ADOPTED_SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS adopted (origin BLOB PRIMARY KEY) STRICT, WITHOUT ROWID"
 )
@@ -100,10 +110,7 @@ class SqliteKeyInfoManager:
                 "SELECT DISTINCT authenticator, application FROM key_record "
                 "WHERE NOT intent ORDER BY authenticator, application"
             ).fetchall()
-        return [
-            ApplicationIdentity(AuthenticatorType(authenticator), application)
-            for authenticator, application in rows
-        ]
+        return [self._application(*row) for row in rows]
 
     def records(self, application: ApplicationIdentity) -> list[KeyRecord]:
         with self._reading() as database:
@@ -200,6 +207,9 @@ class SqliteKeyInfoManager:
             ).fetchall()
         self._sweep()
         for (uid,) in rows:
+            if not _is_uid(uid):
+                logger.warning("%s has an intent that means nothing", self._path)
+                continue
             if uid in self._held or not self._hold(uid):
                 continue  # Its process lives.
             if self._is_intent(uid):
@@ -269,6 +279,8 @@ class SqliteKeyInfoManager:
     def _sweep(self) -> None:
         """Remove lock files of creations that died before their intent was written."""
         for path in self._intents.iterdir():
+            if not _INTENT.fullmatch(path.name):
+                continue  # Not ours.
             uid = bytes.fromhex(path.name)
             if uid not in self._held and not self._is_intent(uid) and self._hold(uid):
                 self._let_go(uid)
@@ -337,7 +349,8 @@ class SqliteKeyInfoManager:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as e:
+        except (sqlite3.Error, UnicodeError) as e:
+            # A damaged schema: Python does not decode SQLite's own words about it.
             raise StorageFailure(
                 f"the key info {self._path} cannot be used ({e}): free the disk, mend "
                 "its permissions, or restore it from a backup"
@@ -348,19 +361,29 @@ class SqliteKeyInfoManager:
     def _record(self, row: tuple[Any, ...]) -> KeyRecord:
         authenticator, application, provider, key_name, uid, key_id, text, public = row
         try:
+            _check_types(row)
             identity = KeyIdentity(
                 ApplicationIdentity(AuthenticatorType(authenticator), application),
                 provider,
                 key_name,
             )
             return KeyRecord(identity, uid, key_id, _attributes_from_json(text), public)
-        except (ValueError, KeyError, TypeError) as e:
+        except _UNREADABLE as e:
             raise self._unreadable(key_name, e) from e
+
+    def _application(self, authenticator: int, application: str) -> ApplicationIdentity:
+        try:
+            return ApplicationIdentity(AuthenticatorType(authenticator), application)
+        except ValueError as e:
+            raise StorageFailure(
+                f"{self._path} has keys of a kind of application that is unknown here "
+                f"({e}): restore the key info from a backup"
+            ) from e
 
     def _attributes(self, text: str, key_name: str) -> KeyAttributes:
         try:
             return _attributes_from_json(text)
-        except (ValueError, KeyError, TypeError) as e:
+        except _UNREADABLE as e:
             raise self._unreadable(key_name, e) from e
 
     def _unreadable(self, key_name: str, error: Exception) -> StorageFailure:
@@ -448,6 +471,15 @@ def _make_schema(database: sqlite3.Connection, path: Path) -> None:
         raise StorageFailure(f"{path} is a database, but not key info of parsec-keys")
     database.execute(_SCHEMA)
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _check_types(row: tuple[Any, ...]) -> None:
+    if tuple(map(type, row)) != _TYPES or not _is_uid(row[4]):
+        raise TypeError("a value is of another type than its column")
+
+
+def _is_uid(value: object) -> bool:
+    return isinstance(value, bytes) and 0 < len(value) <= _MOST_OF_UID
 
 
 def _row(record: KeyRecord) -> tuple[object, ...]:

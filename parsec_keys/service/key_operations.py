@@ -11,7 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from parsec_keys.errors import InvalidArgument, InvalidSignature
+from parsec_keys.errors import (
+    InvalidArgument,
+    InvalidSignature,
+    NotSupported,
+    StorageFailure,
+)
 from parsec_keys.psa.attributes import EccFamily, EccKeyPair
 from parsec_keys.psa.opcodes import Opcode
 from parsec_keys.psa.operations import (
@@ -103,6 +108,40 @@ def verify_digest(key: KeyRecord, asked: Any, hashed: bytes) -> None:
         raise InvalidSignature(f"the signature is not of {key.described}")
 
 
+def sign_digest(provider: Signer, key: KeyRecord, asked: Any, hashed: bytes) -> bytes:
+    """Sign a digest; the first signature of each record is verified.
+
+    A record that was tampered with may point to another key, even another
+    application's.
+
+    Raises:
+        StorageFailure: the key is not the one whose public key is in the record.
+    """
+    signature = provider.sign_hash(key, asked.alg, hashed)
+    proved = (key.uid, key.key_id, key.fingerprint)
+    if proved not in _proved:
+        try:
+            is_keys = is_signature(
+                key.attributes, key.public_key, asked.alg, hashed, signature
+            )
+        except NotSupported:
+            return signature  # A hash that only the hardware knows proves nothing.
+        if not is_keys:
+            raise StorageFailure(
+                f"the record of {key.described} stands for another key: restore the "
+                "key info from a backup, or delete the key"
+            )
+        _proved.add(proved)
+    return signature
+
+
+_proved: Final[set[tuple[bytes, bytes, bytes]]] = set()
+
+
+def _sign_hash(provider: Signer, key: KeyRecord, asked: PsaSignHash) -> bytes:
+    return sign_digest(provider, key, asked, asked.hash)
+
+
 def _verify(provider: object, key: KeyRecord, asked: PsaVerifyHash) -> None:
     verify_digest(key, asked, asked.hash)
 
@@ -144,10 +183,7 @@ def _export_public(
 
 
 HANDLERS: Final[Handlers] = {
-    PsaSignHash: (
-        Signer,
-        lambda provider, key, asked: provider.sign_hash(key, asked.alg, asked.hash),
-    ),
+    PsaSignHash: (Signer, _sign_hash),
     PsaVerifyHash: (object, _verify),
     PsaAsymmetricEncrypt: (object, _encrypt),
     PsaAsymmetricDecrypt: (Decrypter, _decrypt),

@@ -24,7 +24,7 @@ from parsec_keys.psa.operations.symmetric import (
     PsaVerifyMessage,
 )
 from parsec_keys.service.key_info import KeyRecord
-from parsec_keys.service.key_operations import Handlers, verify_digest
+from parsec_keys.service.key_operations import Handlers, sign_digest, verify_digest
 from parsec_keys.service.providers import (
     AuthenticatedEncrypter,
     Encrypter,
@@ -43,7 +43,7 @@ def _digest_of(algorithm: AsymmetricSignature, message: bytes) -> bytes:
 
 def _sign_message(provider: Signer, key: KeyRecord, asked: PsaSignMessage) -> bytes:
     hashed = _digest_of(asked.alg, asked.message)
-    return provider.sign_hash(key, asked.alg, hashed)
+    return sign_digest(provider, key, asked, hashed)
 
 
 def _verify_message(provider: object, key: KeyRecord, asked: PsaVerifyMessage) -> None:

@@ -75,6 +75,34 @@ def test_a_uri_that_names_no_key(uri: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
+        *("software:/tmp/\0x", "software:/tmp/%00x", "software:\ud800", "\ud800.toml"),
+        *("unix:/\0", "tpm:swtpm:\0", "tpm:\ud800", f"tpm:{'x' * 10_000_000}"),
+        *("pkcs11:token=\ud800?module-path=/x", "pkcs11:token=x?module-path=/x%00y"),
+        f"pkcs11:slot-id={'9' * 5000}?module-path=/x",
+        "pkcs11:token=x?module-path=/x&pin-value=\ud800",
+        *("x" * 10_000_000, "two\nlines", "\0"),
+    ],
+    ids=lambda url: ascii(url[:40]),
+)
+def test_a_url_of_any_characters(url: str) -> None:
+    assert len(refused(url, ConfigurationError)) < 2100
+
+
+@pytest.mark.parametrize("name", ["\n", "\u202eabc", "e\u0301", "\ufeff", "\u2028"])
+def test_a_sentence_about_any_name(store: parsec_keys.KeyStore, name: str) -> None:
+    with pytest.raises(KeyNotFound) as caught:
+        store.load(name)
+    assert len(str(caught.value)) < 2100
+    assert str(caught.value).isprintable()
+
+    key = store.generate_ec(name, P256)
+    key.public_key().verify(key.sign(b"", ECDSA), b"", ECDSA)
+    store.delete(name)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
         "pkcs11:x?pin-value=98765",
         "pkcs11:token=x?module-path=/x&pin-value=1&98765",
         "pkcs11:token=x?module-path=/x&pin-value=1&98765=2",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -331,3 +332,10 @@ def test_another_process_s_sockets_are_not_ours(tmp_path: Path) -> None:
     environment = {"LISTEN_FDS": "1", "LISTEN_PID": "1"}
     with Daemon(tmp_path, environment=environment) as daemon:
         assert answers_ping(daemon.socket)
+
+
+def test_it_leaves_no_core_file(daemon: Daemon) -> None:
+    with daemon:
+        limits = resource.prlimit(daemon.process.pid, resource.RLIMIT_CORE)
+
+    assert limits == (0, 0)

@@ -7,6 +7,7 @@ some do not: everything else is taken from the list that it answers.
 from __future__ import annotations
 
 import ctypes
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,7 +71,7 @@ class FunctionList:
         Raises:
             ServiceUnavailable: there is no such file, or it is no PKCS#11 module.
         """
-        if not path.exists():
+        if not os.path.exists(path):  # False of a name too long, too.
             raise ServiceUnavailable(
                 f"there is no PKCS#11 module {path}: install the token's software, or "
                 "correct module-path"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from parsec_keys.errors import NotSupported
+from parsec_keys.errors import ConfigurationError, NotSupported
 from parsec_keys.psa.algorithms import (
     AsymmetricEncryption,
     AsymmetricSignature,
@@ -35,6 +35,7 @@ from parsec_keys.service.providers.tpm import (
 from parsec_keys.service.providers.tpm._chip import Chip
 
 _UUID: Final = "1e4954a4-ff21-46d3-ab0c-661eeb667e1d"
+_LONGEST_TCTI: Final = 1000
 _RANDOM_CHUNK: Final = 64
 """A TPM gives as many random bytes at once as it likes: no more than a digest has."""
 
@@ -55,6 +56,7 @@ class TpmProvider:
         )
         self._secrets = RejectionSecrets()
         self._endorsement_auth = config.endorsement_hierarchy_auth
+        _check_tcti(config.tcti)
         self._chip = Chip(config)
         asked = f"asking the TPM '{config.tcti}' what it can do"
         try:
@@ -171,3 +173,12 @@ class TpmProvider:
 
     def close(self) -> None:
         self._chip.close()
+
+
+def _check_tcti(tcti: str) -> None:
+    # tpm2-tss copies it onto its stack: ten million characters end the process.
+    if len(tcti) > _LONGEST_TCTI or "\0" in tcti:
+        raise ConfigurationError(
+            f"a TCTI has at most {_LONGEST_TCTI} characters and no NUL: write "
+            "device:/dev/tpmrm0, or swtpm:port=2321 for an emulator"
+        )
