@@ -214,11 +214,20 @@ def as_other_user(service: Served, code: str) -> str:
 
 
 AS_OTHER_USER = """
-import os, sys
+import os, sys, tempfile
 import parsec_keys
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-parsec_keys.open_store(sys.argv[1]).close()  # All that is imported lazily.
+# All that is imported lazily: the other user may not read this checkout.
+parsec_keys.open_store(sys.argv[1]).close()
+with (
+    tempfile.TemporaryDirectory() as folder,
+    parsec_keys.open_store(f"software:{folder}/store") as own,
+):
+    key = own.generate_ec("key", ec.SECP256R1())
+    key.public_key().verify(
+        key.sign(b"", ec.ECDSA(hashes.SHA256())), b"", ec.ECDSA(hashes.SHA256())
+    )
 os.setuid(int(sys.argv[2]))
 store = parsec_keys.open_store(sys.argv[1])
 providers = ("software", "pkcs11", "tpm")
