@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import sqlite3
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -406,7 +407,14 @@ _managers: Final[weakref.WeakSet[SqliteKeyInfoManager]] = weakref.WeakSet()
 _at_fork: Final[list[SqliteKeyInfoManager]] = []
 
 
+class _Forking:
+    """One fork at a time: the second would find the first one's list."""
+
+    lock = threading.Lock()
+
+
 def _before_fork() -> None:
+    _Forking.lock.acquire()
     _at_fork[:] = _managers
     for manager in _at_fork:
         manager.pause()
@@ -416,12 +424,14 @@ def _after_fork_in_parent() -> None:
     for manager in _at_fork:
         manager.go_on()
     _at_fork.clear()
+    _Forking.lock.release()
 
 
 def _after_fork_in_child() -> None:
     for manager in _at_fork:
         manager.forget_parent()
     _at_fork.clear()
+    _Forking.lock = threading.Lock()
 
 
 os.register_at_fork(

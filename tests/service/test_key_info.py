@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -361,3 +363,35 @@ def test_others_may_come_and_go_where_a_parent_went(tmp_path: Path) -> None:
 
     assert os.waitpid(child, 0)[1] == 0
     assert seen == [["a", "parent"], ["a", "b", "parent"]]
+
+
+FORKS = """
+import os, sys, threading
+import parsec_keys
+
+store = parsec_keys.open_store(f"software:{sys.argv[1]}")
+
+def fork():
+    for _ in range(25):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+
+threads = [threading.Thread(target=fork) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(store.keys()))
+"""
+
+
+def test_threads_that_fork_at_once_leave_a_store_open(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FORKS, str(tmp_path / "store")]
+
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=30
+    )
+
+    assert (done.returncode, done.stdout) == (0, "0\n")
