@@ -1,0 +1,190 @@
+"""A program with many threads on one store, for as long as it is left alone.
+
+``python -m tests.soak.worker URL SEED SECONDS [ACTION…]``: each line that it writes is
+JSON, of what it counted and measured, and of every exception that it met. It does
+everything but those actions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures.thread  # noqa: F401  # Its fork hooks come before a fork.
+import ctypes
+import json
+import os
+import random
+import resource
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+
+import parsec_keys
+
+THREADS = 4
+SHARED_EC, SHARED_RSA = "shared-ec", "shared-rsa"
+SHA256 = hashes.SHA256()
+ECDSA = ec.ECDSA(SHA256)
+PSS = padding.PSS(padding.MGF1(SHA256), padding.PSS.DIGEST_LENGTH)
+OAEP = padding.OAEP(padding.MGF1(SHA256), SHA256, None)
+_MEASURE_AFTER = 0.4
+"""The part of its life after which a program has what it needs."""
+_writing = threading.Lock()
+
+
+def say(**what: Any) -> None:
+    """Write a line of JSON, in one piece."""
+    with _writing:
+        print(json.dumps(what), flush=True)
+
+
+class Work:
+    """What one program does, by chance."""
+
+    def __init__(
+        self, store: parsec_keys.KeyStore, seed: str, without: list[str]
+    ) -> None:
+        self.store = store
+        self.ec = store.load(SHARED_EC)
+        self.rsa = store.load(SHARED_RSA)
+        self.counted: Counter[str] = Counter()
+        self._seed = seed
+        self._actions: dict[str, tuple[int, Callable[[random.Random], None]]] = {
+            "sign": (50, self.sign),
+            "decrypt": (10, self.decrypt),
+            "load": (10, self.load),
+            "asynchronous": (5, self.sign_asynchronously),
+            "create": (10, self.create),
+            "fork": (3, self.fork),
+        }
+        for name in without:
+            del self._actions[name]
+
+    def thread(self, number: int, until: float) -> None:
+        """Do one thing after another until a time."""
+        chance = random.Random(f"{self._seed}-{number}")
+        names = list(self._actions)
+        weights = [self._actions[name][0] for name in names]
+        while time.monotonic() < until:
+            (name,) = chance.choices(names, weights)
+            begun = time.monotonic()
+            try:
+                self._actions[name][1](chance)
+            except Exception as e:
+                say(
+                    error=type(e).__name__,
+                    text=str(e),
+                    action=name,
+                    begun=begun,
+                    ended=time.monotonic(),
+                    where=traceback.format_exc(),
+                )
+            else:
+                self.counted[name] += 1
+
+    def sign(self, chance: random.Random) -> None:
+        message = chance.randbytes(40)
+        if chance.random() < 0.5:
+            signature = self.ec.sign(message, ECDSA)
+            self.ec.public_key().verify(signature, message, ECDSA)
+        else:
+            signature = self.rsa.sign(message, PSS, SHA256)
+            self.rsa.public_key().verify(signature, message, PSS, SHA256)
+
+    def decrypt(self, chance: random.Random) -> None:
+        message = chance.randbytes(30)
+        ciphertext = self.rsa.public_key().encrypt(message, OAEP)
+        assert self.rsa.decrypt(ciphertext, OAEP) == message
+
+    def load(self, chance: random.Random) -> None:
+        assert self.store.load(SHARED_EC) == self.ec
+
+    def sign_asynchronously(self, chance: random.Random) -> None:
+        async def several() -> None:
+            await asyncio.gather(
+                *(asyncio.to_thread(self.sign, chance) for _ in range(3))
+            )
+
+        asyncio.run(several())
+
+    def create(self, chance: random.Random) -> None:
+        name = f"{self._seed}-{chance.randbytes(8).hex()}"
+        key = self.store.generate_ec(name, ec.SECP256R1())
+        try:
+            signature = key.sign(b"new", ECDSA)
+            key.public_key().verify(signature, b"new", ECDSA)
+        finally:
+            self.store.delete(name)
+
+    def fork(self, chance: random.Random) -> None:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                self.sign(chance)
+                status = 0
+            except Exception as e:
+                text = f"{type(e).__name__}: {e}"
+                os.write(2, f"{os.getpid()} {time.monotonic()} {text}\n".encode())
+                status = 2
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        if status:
+            raise ChildProcessError(f"a child ended with {status:#x}")
+
+
+def measure(url: str) -> dict[str, int]:
+    """What must not grow: KiB of memory, descriptors, sessions of a token."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {
+        "memory": pages * resource.getpagesize() // 1024,
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "sessions": _sessions(url) if url.startswith("pkcs11:") else 0,
+    }
+
+
+def _sessions(url: str) -> int:
+    """How many sessions this process has, as the token says (PKCS #11 3.0, 3.2)."""
+    module = ctypes.CDLL(url.partition("module-path=")[2].partition("&")[0])
+    count = ctypes.c_ulong(64)
+    slots = (ctypes.c_ulong * 64)()
+    assert module.C_GetSlotList(1, slots, ctypes.byref(count)) == 0
+    sessions = 0
+    for slot in slots[: count.value]:
+        # label, manufacturer, model, serial number; flags, and then counts.
+        info = ctypes.create_string_buffer(512)
+        assert module.C_GetTokenInfo(ctypes.c_ulong(slot), info) == 0
+        sessions += ctypes.c_ulong.from_buffer(info, 96 + 16).value
+    return sessions
+
+
+def main() -> None:
+    url, seed, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    with parsec_keys.open_store(url) as store:
+        work = Work(store, seed, sys.argv[4:])
+        begun = time.monotonic()
+        until = begun + seconds
+        threads = [
+            threading.Thread(target=work.thread, args=(number, until))
+            for number in range(THREADS)
+        ]
+        for thread in threads:
+            thread.start()
+        say(ready=True)
+        threads[0].join(seconds * _MEASURE_AFTER)
+        before = measure(url)
+        for thread in threads:
+            thread.join()
+        say(counted=work.counted, before=before, after=measure(url))
+
+
+if __name__ == "__main__":
+    main()
