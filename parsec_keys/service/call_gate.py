@@ -7,7 +7,6 @@ own locks closed in the child for ever, and the child holds the other end of its
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 import weakref
@@ -15,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Final
 
-from parsec_keys._fork import ForkSafeLock
+from parsec_keys._fork import ForkSafeLock, Stage, at_fork, no_fork
 
 FORK_SECONDS: Final = 5.0
 """How long a fork waits for calls to end; then it goes ahead, as forks must."""
@@ -29,7 +28,8 @@ class CallGate:
     def __init__(self, most: int) -> None:
         self._most = self._wanted = most
         self._permits = threading.Semaphore(most)
-        _gates.add(self)
+        with no_fork():
+            _gates.add(self)
 
     def enter(self, seconds: float | None = None) -> bool:
         """Wait for a place, at most ``seconds``; whether there was one."""
@@ -54,10 +54,14 @@ class CallGate:
     def fill(self, deadline: float) -> tuple[int, int]:
         """Take all places, as they get free: how many at the deadline, of how many."""
         taken = 0
-        while taken < self._most:
-            if not self.enter(max(0.0, deadline - time.monotonic())):
-                break
-            taken += 1
+        try:
+            while taken < self._most:
+                if not self.enter(max(0.0, deadline - time.monotonic())):
+                    break
+                taken += 1
+        except BaseException:  # Ctrl-C.
+            self.leave(taken)
+            raise
         return taken, self._most
 
     def shrink(self) -> bool:
@@ -84,9 +88,10 @@ class CallGate:
 def nobody_in(gates: Iterable[CallGate], seconds: float) -> Iterator[bool]:
     """Wait for the calls in gates to end, and keep others out; whether they did."""
     deadline = time.monotonic() + seconds
-    with _Forking.lock:  # Else a fork and this would wait for each other's places.
-        filled = [(gate, *gate.fill(deadline)) for gate in gates]
+    with no_fork():  # Else a fork and this would wait for each other's places.
+        filled: list[tuple[CallGate, int, int]] = []
         try:
+            filled.extend((gate, *gate.fill(deadline)) for gate in gates)
             yield all(taken == most for _, taken, most in filled)
         finally:
             for gate, taken, _ in filled:
@@ -95,19 +100,10 @@ def nobody_in(gates: Iterable[CallGate], seconds: float) -> Iterator[bool]:
 
 _gates: Final[weakref.WeakSet[CallGate]] = weakref.WeakSet()
 _filled: Final[list[tuple[CallGate, int]]] = []
-
-
-class _Forking:
-    """One fork at a time: two would wait for each other's places."""
-
-    lock = threading.Lock()
-
-
 _resizing: Final = ForkSafeLock()
 
 
 def _keep_calls_out() -> None:
-    _Forking.lock.acquire()
     deadline = time.monotonic() + FORK_SECONDS
     _filled.extend((gate, gate.fill(deadline)[0]) for gate in list(_gates))
 
@@ -116,16 +112,14 @@ def _let_calls_in() -> None:
     for gate, taken in _filled:
         gate.leave(taken)
     _filled.clear()
-    _Forking.lock.release()
 
 
 def _start_anew() -> None:
-    _Forking.lock = threading.Lock()
     _filled.clear()
     for gate in list(_gates):
         gate.renew()
 
 
-os.register_at_fork(
-    before=_keep_calls_out, after_in_parent=_let_calls_in, after_in_child=_start_anew
+at_fork(
+    Stage.CALLS, before=_keep_calls_out, in_parent=_let_calls_in, in_child=_start_anew
 )

@@ -15,13 +15,12 @@ import logging
 import os
 import re
 import sqlite3
-import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from parsec_keys._fork import ForkSafeLock
+from parsec_keys._fork import ForkSafeLock, Stage, at_fork, no_fork
 from parsec_keys.errors import KeyExists, StorageFailure
 from parsec_keys.psa.attributes import KeyAttributes, KeyPolicy, Lifetime, UsageFlags
 from parsec_keys.psa.operations import KeyInfo
@@ -88,7 +87,8 @@ class SqliteKeyInfoManager:
         self._cancelled: set[bytes] = set()
         self._process = 0
         self._database: sqlite3.Connection | None = None
-        _managers.add(self)
+        with no_fork():
+            _managers.add(self)
         own_directory(directory)
         own_directory(self._intents)
         with self._reading() as database:
@@ -265,7 +265,8 @@ class SqliteKeyInfoManager:
 
     def go_on(self) -> None:
         """Go on after a fork, in the parent."""
-        self._lock.__exit__(None, None, None)
+        with contextlib.suppress(RuntimeError):  # Ctrl-C while it paused.
+            self._lock.__exit__(None, None, None)
 
     def forget_parent(self) -> None:
         """Close the parent's connection in a child, which opens its own.
@@ -407,37 +408,29 @@ _managers: Final[weakref.WeakSet[SqliteKeyInfoManager]] = weakref.WeakSet()
 _at_fork: Final[list[SqliteKeyInfoManager]] = []
 
 
-class _Forking:
-    """One fork at a time: the second would find the first one's list."""
-
-    lock = threading.Lock()
-
-
-def _before_fork() -> None:
-    _Forking.lock.acquire()
-    _at_fork[:] = _managers
-    for manager in _at_fork:
+def _pause_all() -> None:
+    for manager in list(_managers):
+        _at_fork.append(manager)
         manager.pause()
 
 
-def _after_fork_in_parent() -> None:
+def _go_on_with_all() -> None:
     for manager in _at_fork:
         manager.go_on()
     _at_fork.clear()
-    _Forking.lock.release()
 
 
-def _after_fork_in_child() -> None:
+def _forget_parents() -> None:
     for manager in _at_fork:
         manager.forget_parent()
     _at_fork.clear()
-    _Forking.lock = threading.Lock()
 
 
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
+at_fork(
+    Stage.KEY_INFO,
+    before=_pause_all,
+    in_parent=_go_on_with_all,
+    in_child=_forget_parents,
 )
 
 

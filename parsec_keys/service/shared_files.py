@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from parsec_keys._fork import Stage, at_fork
 from parsec_keys.errors import ServiceUnavailable, StorageFailure
 from parsec_keys.service.owned_files import own_directory
 
@@ -67,7 +68,7 @@ def _close_parents_files() -> None:
         file.close()
 
 
-os.register_at_fork(after_in_child=_close_parents_files)
+at_fork(Stage.FILES, in_child=_close_parents_files)
 
 
 def open_shared(kind: str, what: str) -> LockFile:
