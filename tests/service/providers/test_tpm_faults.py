@@ -128,6 +128,43 @@ def test_a_line_that_is_cut(
     assert handles(esapi) == []
 
 
+@pytest.mark.parametrize("harm", [Harm.CUT, Harm.CUT_AFTERWARDS])
+def test_a_line_that_is_cut_again_when_it_is_new(
+    tpm: TpmProvider, keys: list[KeyRecord], relay: Relay, esapi: Any, harm: Harm
+) -> None:
+    """A context whose line was cut answers "wrong order" (0x70007) for ever."""
+    all_sign(tpm, keys)
+    relay.harm(Command.SIGN, harm, times=2)
+
+    with pytest.raises(ServiceUnavailable, match="cannot be reached"):
+        signs(tpm, keys[0])
+
+    assert relay.left(Command.SIGN) == 0
+    all_sign(tpm, keys)
+    tpm.close()
+    assert handles(esapi) == []
+
+
+def test_a_line_that_is_cut_with_something_left_to_flush(
+    config: TpmConfig, relay: Relay, esapi: Any
+) -> None:
+    esapi.hierarchy_change_auth(_tss.ESYS_TR.OWNER, b"owner")
+    tpm = TpmProvider.open(
+        replace(config, owner_hierarchy_auth=b"owner", protect_bus=True)
+    )
+    key = generated(tpm, ec_attributes(256))
+    relay.cut()
+    relay.harm(Command.START_AUTH_SESSION, Harm.CUT)
+
+    with pytest.raises(ServiceUnavailable, match="cannot be reached"):
+        signs(tpm, key)
+
+    assert relay.left(Command.START_AUTH_SESSION) == 0
+    signs(tpm, key)
+    tpm.close()
+    assert handles(esapi) == []
+
+
 def test_a_process_that_is_killed_while_it_loads_a_key(
     config: TpmConfig, relay: Relay, esapi: Any
 ) -> None:
