@@ -1,7 +1,8 @@
 """A TPM that misbehaves: a relay in front of swtpm that can do harm on the way.
 
 It speaks the protocol of the Microsoft simulator (TCTI ``mssim``), whose client keeps
-one connection as a device's does; swtpm's own TCTI makes a new one for each command.
+one connection as a device's does; swtpm's own TCTI makes a new one for each command,
+and ``OneAtATime`` is the relay for that.
 """
 
 from __future__ import annotations
@@ -126,22 +127,29 @@ class Relay:
     def _commands(self, client: socket.socket) -> None:
         self.connections += 1
         for command in _received(client):
-            (code,) = struct.unpack(">I", command[6:10])
-            self.commands.append(code)
-            waiting = self._harm.get(code)
-            what = waiting.pop(0) if waiting else None
-            if what is Harm.CUT:
+            response = self._response(command)
+            if response is None:
                 return
-            if isinstance(what, int):
-                response = struct.pack(">HII", 0x8001, 10, what)
-            else:
-                response = self._asked(command)
-            self.traffic += command + response
-            if what is Harm.CUT_AFTERWARDS:
-                return
-            if what is Harm.SILENCE:
-                self._go_on.wait()
             client.sendall(struct.pack(">I", len(response)) + response + bytes(4))
+
+    def _response(self, command: bytes) -> bytes | None:
+        """What to answer; nothing where the connection is to be cut."""
+        (code,) = struct.unpack(">I", command[6:10])
+        self.commands.append(code)
+        waiting = self._harm.get(code)
+        what = waiting.pop(0) if waiting else None
+        if what is Harm.CUT:
+            return None
+        if isinstance(what, int):
+            response = struct.pack(">HII", 0x8001, 10, what)
+        else:
+            response = self._asked(command)
+        self.traffic += command + response
+        if what is Harm.CUT_AFTERWARDS:
+            return None
+        if what is Harm.SILENCE:
+            self._go_on.wait()
+        return response
 
     def _asked(self, command: bytes) -> bytes:
         with (
@@ -149,9 +157,7 @@ class Relay:
             socket.create_connection(("127.0.0.1", self._swtpm.port)) as tpm,
         ):
             tpm.sendall(command)
-            header = _read(tpm, 10)
-            (length,) = struct.unpack(">I", header[2:6])
-            response = header + _read(tpm, length - 10)
+            response = _message(tpm)
             # A child that was forked meanwhile has this connection too.
             tpm.shutdown(socket.SHUT_RDWR)
             return response
@@ -166,6 +172,40 @@ class Relay:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class OneAtATime(Relay):
+    """As swtpm itself: a connection ends before the next one is served."""
+
+    @property
+    def tcti(self) -> str:
+        return f"swtpm:host=127.0.0.1,port={self.port}"
+
+    def _start(self, target: object, *arguments: object) -> None:
+        if target == self._until_cut:
+            target(*arguments)  # type: ignore[operator]
+        else:
+            super()._start(target, *arguments)
+
+    def _commands(self, client: socket.socket) -> None:
+        self.connections += 1
+        while True:
+            response = self._response(_message(client))
+            if response is None:
+                return
+            client.sendall(response)
+
+    def _platform(self, client: socket.socket) -> None:
+        # Its client asks for one thing, a locality: a word and an octet.
+        while _read(client, 5):
+            client.sendall(bytes(4))
+
+
+def _message(stream: socket.socket) -> bytes:
+    """A whole command or response (TPM 2.0 part 1, section 18)."""
+    header = _read(stream, 10)
+    (length,) = struct.unpack(">I", header[2:6])
+    return header + _read(stream, length - 10)
 
 
 def _received(client: socket.socket) -> Iterator[bytes]:
