@@ -73,6 +73,10 @@ class Faults:
         """Have the list made, before something is removed from it."""
         assert self._injector.C_GetFunctionList(ctypes.byref(ctypes.c_void_p())) == 0
 
+    def lock(self) -> None:
+        """Have a lock of the module's own around each call, as many modules have."""
+        self._injector.faulty_lock()
+
     def hold(self, name: str) -> None:
         """Let calls of a function wait in the module."""
         self._injector.faulty_hold(name.encode(), 1)

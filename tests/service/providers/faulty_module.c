@@ -46,12 +46,15 @@ static struct {
 } state[FUNCTIONS];
 static unsigned inside, most_inside, held, is_held[FUNCTIONS];
 static word hidden = HIDDEN;
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static unsigned has_a_lock;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
 static word enter(int i)
 {
     word code = 0;
+    if (has_a_lock)
+        pthread_mutex_lock(&lock);
     pthread_mutex_lock(&mutex);
     state[i].calls++;
     if (++inside > most_inside)
@@ -80,6 +83,8 @@ static word leave(int i, word result)
     if (i == FINALIZE && result == 0) /* It closes all sessions. */
         state[OPEN_SESSION].succeeded = state[CLOSE_SESSION].succeeded = 0;
     pthread_mutex_unlock(&mutex);
+    if (has_a_lock)
+        pthread_mutex_unlock(&lock);
     return result;
 }
 
@@ -140,6 +145,7 @@ unsigned faulty_calls(const char *name) { return state[number(name)].calls; }
 unsigned faulty_succeeded(const char *name) { return state[number(name)].succeeded; }
 unsigned faulty_most_inside(void) { return most_inside; }
 void faulty_hide_mechanism(word mechanism) { hidden = mechanism; }
+void faulty_lock(void) { has_a_lock = 1; }
 void faulty_remove(const char *name) { ours.functions[number(name)] = 0; }
 
 /* Calls of a function wait in the module until it is let go. */

@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 import parsec_keys
 from parsec_keys.service.providers.pkcs11._function_list import FunctionList
 from parsec_keys.service.shared_files import open_shared
-from tests.service.providers.children import in_a_child
+from tests.forks import inside
+from tests.service.providers.children import in_a_child, in_the_parent
+from tests.service.providers.faults import Faults
 from tests.service.providers.tokens import Token, Tpm2Token, url
 
 SHA256 = hashes.SHA256()
@@ -88,6 +90,37 @@ def test_children_and_their_parent_sign_while_a_thread_is_inside(
             signs(key)
             store.delete("key")
 
+    in_a_child(work)
+
+
+def test_a_fork_waits_for_a_call(
+    any_token: tuple[str, Token], injector: Path, tmp_path: Path
+) -> None:
+    """Else the module's own lock is closed in the child for ever."""
+    _, token = any_token
+
+    def work() -> None:
+        faults = Faults(injector, token)
+        faults.lock()
+        with parsec_keys.open_store(faults.url(tmp_path)) as store:
+            key = store.generate_rsa("key")
+
+            def let_go() -> None:
+                faults.let_go("C_Sign")
+
+            def in_the_child() -> None:
+                in_the_parent("let_go")
+                let_go()
+                signs(key)
+
+            faults.hold("C_Sign")
+            with inside(lambda: signs(key), lambda: faults.held > 0, let_go):
+                in_a_child(in_the_child, let_go=let_go)
+                signs(key)
+            store.delete("key")
+
+    if isinstance(token, Tpm2Token):
+        token.flush()
     in_a_child(work)
 
 
