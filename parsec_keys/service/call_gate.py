@@ -31,6 +31,11 @@ class CallGate:
         with no_fork():
             _gates.add(self)
 
+    @property
+    def most(self) -> int:
+        """How many it lets in now."""
+        return self._most
+
     def enter(self, seconds: float | None = None) -> bool:
         """Wait for a place, at most ``seconds``; whether there was one."""
         return self._permits.acquire(timeout=seconds)

@@ -65,6 +65,10 @@ class Faults:
         """Leave a mechanism out of the token's list."""
         self._injector.faulty_hide_mechanism(ctypes.c_ulong(mechanism))
 
+    def show_manufacturer(self) -> None:
+        """Say who made the token behind, which is not said else."""
+        self._injector.faulty_show_manufacturer()
+
     def remove(self, name: str) -> None:
         """Put NULL where the list has a function."""
         self._injector.faulty_remove(name.encode())

@@ -14,7 +14,8 @@ typedef unsigned long word;
 typedef word (*function)(word, word, word, word, word, word, word, word);
 
 enum { FUNCTIONS = 68, CRASH = 0xdead, HIDDEN = 0x80000bad };
-enum { FINALIZE = 1, GET_MECHANISM_LIST = 7, OPEN_SESSION = 12, CLOSE_SESSION = 13 };
+enum { FINALIZE = 1, GET_TOKEN_INFO = 6, GET_MECHANISM_LIST = 7 };
+enum { OPEN_SESSION = 12, CLOSE_SESSION = 13 };
 
 static const char *const names[FUNCTIONS] = { /* CK_FUNCTION_LIST, PKCS#11 2.40. */
     "C_Initialize", "C_Finalize", "C_GetInfo", "C_GetFunctionList", "C_GetSlotList",
@@ -47,6 +48,7 @@ static struct {
 static unsigned inside, most_inside, held, is_held[FUNCTIONS];
 static word hidden = HIDDEN;
 static unsigned has_a_lock;
+static int is_itself = 1; /* Or says who made the token behind. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
@@ -97,6 +99,8 @@ static word forward(int i, word a, word b, word c, word d, word e, word f, word 
         for (word n = 0; n < *(word *)c; n++)
             if (((word *)b)[n] == hidden)
                 ((word *)b)[n] = HIDDEN;
+    if (i == GET_TOKEN_INFO && !result && is_itself) /* CK_TOKEN_INFO.manufacturerID */
+        memset((char *)b + 32, '-', 32);
     return leave(i, result);
 }
 
@@ -146,6 +150,7 @@ unsigned faulty_succeeded(const char *name) { return state[number(name)].succeed
 unsigned faulty_most_inside(void) { return most_inside; }
 void faulty_hide_mechanism(word mechanism) { hidden = mechanism; }
 void faulty_lock(void) { has_a_lock = 1; }
+void faulty_show_manufacturer(void) { is_itself = 0; }
 void faulty_remove(const char *name) { ours.functions[number(name)] = 0; }
 
 /* Calls of a function wait in the module until it is let go. */

@@ -88,6 +88,24 @@ def test_our_module_is_used_by_many_threads(
     in_a_child(work)
 
 
+def test_softhsm_is_used_one_call_at_a_time(
+    injector: Path, softhsm_token: Token, tmp_path: Path
+) -> None:
+    """Its tokens bear no more where other processes change them."""
+
+    def work() -> None:
+        inject = Faults(injector, softhsm_token)
+        inject.show_manufacturer()
+        with (
+            parsec_keys.open_store(inject.url(tmp_path / "one")) as one,
+            parsec_keys.open_store(inject.url(tmp_path / "two")) as two,
+        ):
+            in_threads([one.generate_ec("key", P256), two.generate_rsa("rsa")])
+        assert inject.most_inside == 1
+
+    in_a_child(work)
+
+
 def test_others_come_after_us_and_stay_when_we_go(
     any_token: tuple[str, Token], tmp_path: Path
 ) -> None:

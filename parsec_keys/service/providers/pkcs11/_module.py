@@ -6,10 +6,8 @@ else initialised is used as it is, one call at a time, and never finalised here.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
-import threading
 import time
 import weakref
 from pathlib import Path
@@ -55,12 +53,12 @@ class Module:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.serialised: contextlib.AbstractContextManager[Any]
         self.functions = FunctionList(path)
         self.logins = Logins(self.functions)
-        self.starting = CallGate(1)
-        """Who opens, reconnects or closes a token; a fork waits for these calls too."""
-        self._gates: weakref.WeakSet[CallGate] = weakref.WeakSet([self.starting])
+        self.turns = CallGate(1)
+        """Who opens, reconnects or closes a token, and every call of a module or a
+        token that bears one at a time."""
+        self._gates: weakref.WeakSet[CallGate] = weakref.WeakSet([self.turns])
         self.stores = 0
         """How many stores have it open."""
         self.works = False
@@ -154,7 +152,6 @@ class Module:
                 f"{result:#x}): see its vendor's set-up"
             )
         self.is_shared = result == ALREADY_INITIALIZED
-        self.serialised = threading.RLock() if self.is_shared else _no_lock
 
 
 def _library(path: Path) -> Any:
@@ -173,7 +170,6 @@ def _copy(path: Path) -> Path:
     return Path(f"/proc/self/fd/{descriptor}")
 
 
-_no_lock: Final = contextlib.nullcontext()
 _loading: Final = ForkSafeLock()
 _modules: Final[dict[Path, Module]] = {}
 

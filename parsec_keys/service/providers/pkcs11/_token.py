@@ -18,7 +18,7 @@ from parsec_keys.errors import (
     KeyNotFound,
     ServiceUnavailable,
 )
-from parsec_keys.service.call_gate import nobody_in
+from parsec_keys.service.call_gate import CallGate, nobody_in
 from parsec_keys.service.config import Pkcs11Config
 from parsec_keys.service.providers.pkcs11 import _module
 from parsec_keys.service.providers.pkcs11._cryptoki import (
@@ -40,6 +40,12 @@ T = TypeVar("T")
 MOST_SESSIONS: Final = 16
 WAIT_SECONDS: Final = 30.0
 RECOVERABLE: Final = (*LOST, *SICK)
+SOFTHSM: Final = "SoftHSM project"
+"""The manufacturer of tokens that bear one call of a process at a time.
+
+SoftHSM 2.6 finds a key twice, or crashes, where several threads look at a token that
+another process has changed.
+"""
 
 
 class PooledSession:
@@ -110,7 +116,8 @@ class Token:
         self._config = config
         with one_process_at_a_time("pkcs11", str(config.library_path)):
             self.module = _module.load(config.library_path)
-        self._calls = self.module.new_gate(MOST_SESSIONS)
+        self._sessions = self.module.new_gate(MOST_SESSIONS)
+        self._takes_turns = False
         self._closed = False
         self._read_only = False
         self._idle: list[PooledSession] = []
@@ -181,8 +188,7 @@ class Token:
         self.module.stores -= 1
         if self._era != self.module.era():
             return
-        gates = [self._calls, self.module.starting]
-        with nobody_in(gates, WAIT_SECONDS), self.module.serialised:
+        with nobody_in(self._gates, WAIT_SECONDS):
             self._drop_idle()
             if self._config.pin is not None:
                 self.module.logins.logout(self._token)
@@ -194,29 +200,40 @@ class Token:
 
     def _with_session(self, asked: str, use: Callable[[PooledSession], T]) -> T:
         deadline = time.monotonic() + WAIT_SECONDS
-        while self._calls.enter(max(0.0, deadline - time.monotonic())):
+        gate = self._gate
+        while gate.enter(max(0.0, deadline - time.monotonic())):
             is_full = False
             try:
                 self._check_open()
                 if self._era != self.module.era():
                     raise exceptions.SessionHandleInvalid
-                with self.module.serialised:
-                    result = self._borrowing(self._idle_or_new(), use)
+                result = self._borrowing(self._idle_or_new(), use)
                 self.module.works = True
                 return result
             except exceptions.SessionCount:
                 # The token has fewer sessions than we would use: wait for one of them.
-                is_full = self._calls.shrink()
+                is_full = gate.shrink()
                 if not is_full:
                     raise
             finally:
                 if not is_full:
-                    self._calls.leave()
+                    gate.leave()
         raise ServiceUnavailable(
-            f"{asked} failed: all sessions with the token, {MOST_SESSIONS} at most, "
-            f"were busy for {WAIT_SECONDS:.0f} seconds: use it from fewer threads, or "
-            "try again"
+            f"{asked} failed: the token was busy for {WAIT_SECONDS:.0f} seconds with "
+            f"as many calls as it takes at a time ({gate.most}): use it from fewer "
+            "threads, or try again"
         )
+
+    @property
+    def _gate(self) -> CallGate:
+        """Where calls of this token go in."""
+        if self.module.is_shared or self._takes_turns:
+            return self.module.turns
+        return self._sessions
+
+    @property
+    def _gates(self) -> list[CallGate]:
+        return [self._sessions, self.module.turns]
 
     def _borrowing(
         self, session: PooledSession, use: Callable[[PooledSession], T]
@@ -256,15 +273,14 @@ class Token:
         # SoftHSM 2.6 finds no token while another process is starting on it.
         with (
             one_process_at_a_time("pkcs11", str(self._config.library_path)),
-            self.module.starting,
+            self.module.turns,
         ):
             era = self.module.era()
-            with self.module.serialised:
-                _dead.append(self._idle)
-                self._idle = []
-                self._found()
-                if self._config.pin is not None:
-                    self.module.logins.login(self._token, self._pin, asked)
+            _dead.append(self._idle)
+            self._idle = []
+            self._found()
+            if self._config.pin is not None:
+                self.module.logins.login(self._token, self._pin, asked)
             self._era = era
 
     def _reopen(self, asked: str) -> None:
@@ -285,7 +301,10 @@ class Token:
 
     def _reconnect(self, asked: str, era: Era, life: int) -> None:
         """Start over after the token lost objects, sessions or the login."""
-        with nobody_in([self._calls, self.module.starting], WAIT_SECONDS) as alone:
+        with (
+            one_process_at_a_time("pkcs11", str(self._config.library_path)),
+            nobody_in(self._gates, WAIT_SECONDS) as alone,
+        ):
             # A handle of before may mean another key by then.
             if not alone:
                 raise ServiceUnavailable(
@@ -294,12 +313,11 @@ class Token:
                 )
             if (self.module.era(), self._life) != (era, life):
                 return
-            with self.module.serialised:
-                self._drop_idle()
-                self._calls.grow()
-                self._found()
-                if self._config.pin is not None:
-                    self.module.logins.renew(self._token, self._pin, asked)
+            self._drop_idle()
+            self._sessions.grow()
+            self._found()
+            if self._config.pin is not None:
+                self.module.logins.renew(self._token, self._pin, asked)
 
     def _restart(self, asked: str, era: Era, life: int) -> None:
         self.module.restart(era, WAIT_SECONDS)
@@ -312,6 +330,7 @@ class Token:
     def _found(self) -> None:
         self._token = _find(self._config, self.module.library)
         self._read_only = bool(self._token.flags & TokenFlag.WRITE_PROTECTED)
+        self._takes_turns = self._token.manufacturer_id == SOFTHSM
         self._life += 1
 
     @property
