@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from parsec_keys._fork import Stage, at_fork
 from parsec_keys.errors import (
     AuthenticationError,
     DecryptionFailed,
@@ -163,6 +165,7 @@ class Wire:
     def _exchange(self, operation: Operation[Any], request: Request) -> bytes:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(self._timeout)
+            _connections.add(connection)
             deadline = time.monotonic() + self._timeout
             try:
                 connection.connect(str(self._path))
@@ -199,6 +202,17 @@ class Wire:
             error.status = status
             return error
         return Error.of(status, words)
+
+
+_connections: Final[weakref.WeakSet[socket.socket]] = weakref.WeakSet()
+
+
+def _close_parents_connections() -> None:
+    for connection in list(_connections):
+        connection.close()
+
+
+at_fork(Stage.FILES, in_child=_close_parents_connections)
 
 
 def _described(operation: Operation[Any]) -> str:

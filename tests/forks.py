@@ -39,13 +39,14 @@ def inside(
 def _let_go_when_a_fork_waits(
     patch: pytest.MonkeyPatch, let_go: Callable[[], None]
 ) -> None:
-    here, enter, pause = threading.get_ident(), CallGate.enter, SqliteKeyInfoManager.pause
+    here = threading.get_ident()
+    enter, pause = CallGate.enter, SqliteKeyInfoManager.pause
 
     def entered(gate: CallGate, seconds: float | None = None) -> bool:
-        if threading.get_ident() == here and not enter(gate, 0):
+        if threading.get_ident() == here:
+            if enter(gate, 0):
+                return True
             let_go()
-        elif threading.get_ident() == here:
-            return True
         return enter(gate, seconds)
 
     def paused(manager: SqliteKeyInfoManager) -> None:

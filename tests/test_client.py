@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -25,9 +26,12 @@ from parsec_keys.errors import (
     ServiceUnavailable,
 )
 from parsec_keys.psa.algorithms import ANY_HASH, Ecdsa, Hash, RsaPkcs1v15Sign, RsaPss
+from parsec_keys.psa.opcodes import Opcode
 from parsec_keys.psa.operations import ListKeys
 from tests.contract.test_lifecycle import signs
 from tests.daemon import HEADER_LENGTH, SOFTWARE, Daemon, exchange
+from tests.forks import inside
+from tests.service.providers.children import in_a_child
 from tests.service.test_front import frame
 
 P256 = ec.SECP256R1()
@@ -61,8 +65,11 @@ class Fake:
                 client, _ = self._listening.accept()
             except OSError:
                 return
-            with client, contextlib.suppress(OSError):
-                client.sendall(self.answer(request_of(client)))
+            threading.Thread(target=self._answer, args=(client,), daemon=True).start()
+
+    def _answer(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            client.sendall(self.answer(request_of(client)))
 
     def close(self) -> None:
         self._listening.shutdown(socket.SHUT_RDWR)
@@ -133,6 +140,44 @@ def test_a_service_that_does_not_answer(fake: Callable[[Answer], Fake]) -> None:
     with pytest.raises(ServiceUnavailable, match=r"did not answer within 0\.2 seconds"):
         parsec_keys.open_store(url)
     mute.set()
+
+
+def test_a_child_signs_while_its_parent_waits_for_an_answer(
+    daemon: Daemon, fake: Callable[[Answer], Fake]
+) -> None:
+    waiting, go_on = threading.Event(), threading.Event()
+
+    def relayed(request: bytes) -> bytes:
+        answer = exchange(daemon.socket, request)
+        opcode = int.from_bytes(request[28:32], "little")
+        if opcode == Opcode.PSA_SIGN_HASH and not waiting.is_set():
+            waiting.set()
+            assert go_on.wait(20)
+        return answer
+
+    def in_the_child() -> int:
+        signs(key)
+        return connections_to(url)
+
+    url = fake(relayed).url
+    with parsec_keys.open_store(url) as store:
+        key = store.generate_ec("key", P256)
+        with inside(lambda: signs(key), waiting.is_set, go_on.set):
+            assert connections_to(url) == 1
+            assert in_a_child(in_the_child) == 0
+            signs(key)
+
+
+def connections_to(url: str) -> int:
+    """How many connections to a service this process has open."""
+    number = 0
+    for descriptor in os.listdir("/proc/self/fd"):
+        with (
+            contextlib.suppress(OSError),  # No socket.
+            socket.socket(fileno=os.dup(int(descriptor))) as opened,
+        ):
+            number += f"unix:{opened.getpeername()}" == url
+    return number
 
 
 def test_a_service_that_trickles(tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ from parsec_keys.service.key_info import (
     KeyInfoManager,
     KeyRecord,
 )
-from parsec_keys.service.key_info_sqlite import SqliteKeyInfoManager
+from parsec_keys.service.key_info_sqlite import FILE_NAME, SqliteKeyInfoManager
+from tests.forks import inside
+from tests.service.providers.children import in_a_child, in_the_parent
 
 APP = ApplicationIdentity(AuthenticatorType.UNIX_PEER_CREDENTIALS, "1000")
 OTHER = ApplicationIdentity(AuthenticatorType.UNIX_PEER_CREDENTIALS, "1001")
@@ -363,6 +365,50 @@ def test_others_may_come_and_go_where_a_parent_went(tmp_path: Path) -> None:
 
     assert os.waitpid(child, 0)[1] == 0
     assert seen == [["a", "parent"], ["a", "b", "parent"]]
+
+
+WRITING = """
+import sqlite3, sys
+
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("BEGIN IMMEDIATE")
+print("writing", flush=True)
+sys.stdin.readline()
+database.execute("COMMIT")
+sys.stdin.read()
+"""
+
+
+def test_a_fork_waits_for_sqlite(tmp_path: Path) -> None:
+    """Which waits for another program; its locks would be closed in the child."""
+    manager = SqliteKeyInfoManager(tmp_path)
+    command = [sys.executable, "-c", WRITING, str(tmp_path / FILE_NAME)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        to_other = other.stdin
+        assert other.stdout is not None
+        assert other.stdout.readline() == "writing\n"
+
+        def is_waiting() -> bool:
+            is_free = manager._lock._lock.acquire(blocking=False)
+            if is_free:
+                manager._lock._lock.release()
+            return not is_free
+
+        def let_go() -> None:
+            print(file=to_other, flush=True)
+
+        def in_the_child() -> None:
+            in_the_parent("let_go")
+            add(manager, record("child"))
+
+        with inside(lambda: add(manager, record("thread")), is_waiting, let_go):
+            in_a_child(in_the_child, let_go=let_go)
+            add(manager, record("parent"))
+
+    names = [each.identity.key_name for each in manager.records(APP)]
+    assert names == ["child", "parent", "thread"]
 
 
 FORKS = """

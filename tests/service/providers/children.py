@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 SECONDS = 60
-_Parent = Callable[[str], None]
+_STUCK = object()
 
 
 def in_a_child(work: Callable[[], object], **offered: Callable[[], object]) -> Any:
@@ -37,6 +37,8 @@ def in_a_child(work: Callable[[], object], **offered: Callable[[], object]) -> A
         _answer(childs, work)
     childs.close()
     failure, value = _served(ours, offered)
+    if value is _STUCK:
+        os.kill(child, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if failure is not None:
         pytest.fail(f"{failure}\nThe child ended with {status}.", pytrace=False)
@@ -59,15 +61,17 @@ def _served(
     child: Connection, offered: dict[str, Callable[[], object]]
 ) -> tuple[str | None, Any]:
     try:
-        while isinstance(asked := child.recv(), str):
+        while child.poll(SECONDS + 5):  # It says itself where it is stuck, if it can.
+            asked = child.recv()
+            if not isinstance(asked, str):
+                return asked
             offered[asked]()
             child.send(asked)
     except EOFError:
         return "The child said nothing.", None
     finally:
         child.close()
-    failure, value = asked
-    return failure, value
+    return "The child is stuck.", _STUCK
 
 
 def _answer(parent: Connection, work: Callable[[], object]) -> None:
