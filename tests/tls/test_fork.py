@@ -1,7 +1,11 @@
-"""A prefork server: the parent opens store and context, four children serve."""
+"""A prefork server: the parent opens store and context, four children serve.
+
+And a fork while another thread is in a handshake, within a callback of OpenSSL's.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -9,11 +13,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+import parsec_keys
+from parsec_keys.emulators import Swtpm
 from tests.conftest import open_or_miss
-from tests.tls.handshakes import files
+from tests.forks import inside
+from tests.service.providers.children import in_a_child, in_the_parent
+from tests.service.providers.relay import Command, Harm, OneAtATime, Relay
+from tests.tls.handshakes import (
+    context,
+    files,
+    pyopenssl_context,
+    pyopenssl_shake,
+    shake,
+)
 
 ROOT = Path(__file__).parents[2]
 P256 = ec.SECP256R1()
@@ -48,3 +64,40 @@ def test_prefork(
         key.public_key().verify(
             bytes.fromhex(signature), b"meanwhile", ec.ECDSA(hashes.SHA256())
         )
+
+
+@pytest.mark.parametrize("relay_of", [Relay, OneAtATime])
+@pytest.mark.parametrize("library", ["ssl", "pyopenssl"])
+def test_a_fork_within_a_handshake(
+    tmp_path: Path, library: str, relay_of: type[Relay]
+) -> None:
+    with (
+        Swtpm(tmp_path / "tpm") as swtpm,
+        relay_of(swtpm) as relay,
+        parsec_keys.open_store(f"tpm:{relay.tcti}?store={tmp_path}/store") as store,
+    ):
+        key = store.generate_ec("server", P256)
+        theirs = ec.generate_private_key(P256)
+        own, peer = files(key, tmp_path / "own"), files(theirs, tmp_path / "peer")
+        if library == "ssl":
+            client, server = context(peer, own, False), context(own, peer, True)
+            handshake = functools.partial(shake, client, server)
+        else:
+            certificates = [
+                x509.load_pem_x509_certificate((folder / "cert.pem").read_bytes())
+                for folder in (own, peer)
+            ]
+            handshake = functools.partial(
+                pyopenssl_shake,
+                pyopenssl_context(theirs, peer / "cert.pem", certificates[0]),
+                pyopenssl_context(key, own / "cert.pem", certificates[1]),
+            )
+
+        def in_the_child() -> None:
+            in_the_parent("go_on")
+            handshake()
+
+        relay.harm(Command.SIGN, Harm.SILENCE)
+        with inside(handshake, lambda: relay.left(Command.SIGN) == 0, relay.go_on):
+            in_a_child(in_the_child, go_on=relay.go_on)
+            handshake()

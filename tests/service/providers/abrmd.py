@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from parsec_keys.emulators import Swtpm
+from tests.service.providers.relay import Relay
 
 NAME = "com.intel.tss2.Tabrmd"
 
@@ -50,14 +51,14 @@ class Abrmd:
 
     tcti = "tabrmd:bus_type=session"
 
-    def __init__(self, swtpm: Swtpm, bus: Bus) -> None:
-        self._swtpm = swtpm
+    def __init__(self, tpm: Swtpm | Relay, bus: Bus) -> None:
+        self._tpm = tpm
         self._bus = bus
         self._manager: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
-        tcti = f"--tcti={self._swtpm.tcti}"
+        tcti = f"--tcti={self._tpm.tcti}"
         self._manager = _program("tpm2-abrmd", "--session", "--allow-root", tcti)
         _wait_until(self._has_its_name)
 

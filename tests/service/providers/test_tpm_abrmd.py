@@ -15,7 +15,10 @@ from parsec_keys.errors import ServiceUnavailable
 from parsec_keys.service.config import TpmConfig
 from parsec_keys.service.key_info import KeyRecord
 from parsec_keys.service.providers.tpm import TpmProvider, _outside
+from tests.forks import inside
 from tests.service.providers.abrmd import Abrmd, Bus, missing_programs
+from tests.service.providers.children import in_a_child, in_the_parent
+from tests.service.providers.relay import Command, Harm, Relay
 from tests.service.providers.tpm_keys import (
     ec_attributes,
     generated,
@@ -121,6 +124,26 @@ def test_children_and_their_parent(
 
     assert os.waitpid(child, 0)[1] == 0
     signs(tpm, keys[0])
+
+
+def test_a_fork_waits_for_a_command(swtpm: Swtpm, bus: Bus) -> None:
+    with Relay(swtpm) as relay, Abrmd(relay, bus) as abrmd:
+        tpm = TpmProvider.open(TpmConfig(abrmd.tcti))
+        keys = [generated(tpm, ec_attributes(256)) for _ in range(4)]
+
+        def all_sign() -> None:
+            for key in keys:
+                signs(tpm, key)
+
+        def in_the_child() -> None:
+            in_the_parent("go_on")
+            all_sign()
+
+        relay.harm(Command.SIGN, Harm.SILENCE)
+        with inside(all_sign, lambda: relay.left(Command.SIGN) == 0, relay.go_on):
+            in_a_child(in_the_child, go_on=relay.go_on)
+            all_sign()
+        tpm.close()
 
 
 def test_the_program_outside_ends_with_its_user(abrmd: Abrmd) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from parsec_keys.emulators import Swtpm
 from parsec_keys.errors import AuthenticationError, Error, ServiceUnavailable
+from parsec_keys.service import call_gate
 from parsec_keys.service.config import TpmConfig
 from parsec_keys.service.key_info import KeyRecord
 from parsec_keys.service.providers.tpm import TpmProvider, _chip, _connection, _tss
@@ -214,9 +215,13 @@ def test_a_child_and_its_parent_have_a_line_each(
     assert handles(esapi) == []
 
 
-def test_a_fork_while_another_thread_waits_for_the_tpm(
-    tpm: TpmProvider, keys: list[KeyRecord], relay: Relay
+def test_a_fork_waits_for_the_tpm_and_not_for_ever(
+    tpm: TpmProvider,
+    keys: list[KeyRecord],
+    relay: Relay,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(call_gate, "FORK_SECONDS", 0.1)
     all_sign(tpm, keys)
     relay.harm(Command.SIGN, Harm.SILENCE)
     failures: list[Exception] = []
