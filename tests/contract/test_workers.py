@@ -1,0 +1,71 @@
+"""Workers and their parent sign at the same time, with a key of before the fork."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from parsec_keys.emulators import PIN
+from tests.conftest import open_or_miss
+from tests.contract.workers import ECDSA, KINDS, MESSAGE, TIMES, WORKERS
+
+ROOT = Path(__file__).parents[2]
+BY_KIND = {
+    "forks": 2 * WORKERS + 1,
+    "processes": WORKERS + 1,
+    "pool": 2 * WORKERS + 1,
+    "executor": 2 * WORKERS + 1,
+    "afterwards": 1,
+}
+"""How many times ``sign`` was called."""
+
+
+@pytest.mark.parametrize("method", KINDS)
+def test_workers(
+    provider: str, embedded_url: Callable[[str], str], tmp_path: Path, method: str
+) -> None:
+    all_sign(provider, embedded_url(provider), tmp_path, method)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("service", ["daemon_url", "rust_url"])
+def test_workers_that_ask_a_service(
+    request: pytest.FixtureRequest, tmp_path: Path, service: str, method: str
+) -> None:
+    url = request.getfixturevalue(service)("software")
+    all_sign("software", url, tmp_path, method)
+
+
+def all_sign(provider: str, url: str, folder: Path, method: str) -> None:
+    """Run all kinds of workers that there are with a method of starting them."""
+    with open_or_miss(provider, url) as store:
+        key = store.generate_ec("key", ec.SECP256R1())
+    # A key goes to another program as its URI, which has no PIN in it.
+    (folder / "pin").write_text(PIN)
+    url = url.replace(f"pin-value={PIN}", f"pin-source=file:{folder}/pin")
+    command = [sys.executable, "-W", "ignore::DeprecationWarning"]  # fork and threads
+
+    done = subprocess.run(
+        [*command, "-m", "tests.contract.workers", method, url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert done.stderr == ""
+    made = json.loads(done.stdout)
+    kinds = [*(kind.__name__ for kind in KINDS[method]), "afterwards"]
+    assert {kind: len(some) for kind, some in made.items()} == {
+        kind: BY_KIND[kind] * TIMES for kind in kinds
+    }
+    for some in made.values():
+        for signature in some:
+            key.public_key().verify(bytes.fromhex(signature), MESSAGE, ECDSA)
