@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from parsec_keys.emulators import PIN
 from tests.conftest import open_or_miss
-from tests.contract.workers import ECDSA, KINDS, MESSAGE, TIMES, WORKERS
+from tests.contract import celery_app
+from tests.contract.workers import ECDSA, KINDS, MESSAGE, SECONDS, TIMES, WORKERS
 
 ROOT = Path(__file__).parents[2]
 BY_KIND = {
@@ -40,6 +42,48 @@ def test_workers_that_ask_a_service(
 ) -> None:
     url = request.getfixturevalue(service)("software")
     all_sign("software", url, tmp_path, method)
+
+
+def test_celery(
+    provider: str, embedded_url: Callable[[str], str], tmp_path: Path
+) -> None:
+    url = embedded_url(provider)
+    with open_or_miss(provider, url) as store:
+        key = store.generate_ec("key", ec.SECP256R1())
+    client = celery_app.application(tmp_path)
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "celery"]
+    options = ["--concurrency", str(WORKERS), "--loglevel", "WARNING"]
+    without = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    with (tmp_path / "log").open("w") as log:
+        worker = subprocess.Popen(
+            [*command, "-A", "tests.contract.celery_app", "worker", *options, *without],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                celery_app.FOLDER: str(tmp_path),
+                celery_app.STORE: url,
+            },
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        tasks = [client.send_task("sign") for _ in range(4 * WORKERS)]
+        answers = [task.get(timeout=SECONDS, interval=0.02) for task in tasks]
+        client.control.shutdown()
+        worker.wait(SECONDS)
+    finally:
+        worker.kill()
+
+    said = (tmp_path / "log").read_text()
+    assert "Traceback" not in said, said
+    assert worker.returncode == 0, said
+    parents = (tmp_path / f"parent-{worker.pid}").read_text().split()
+    processes = {process for process, _ in answers}
+    assert len(parents) == 2 * TIMES
+    assert worker.pid not in processes
+    assert len(processes) > 1
+    for signature in [*parents, *(each for _, some in answers for each in some)]:
+        key.public_key().verify(bytes.fromhex(signature), MESSAGE, ECDSA)
 
 
 def all_sign(provider: str, url: str, folder: Path, method: str) -> None:
