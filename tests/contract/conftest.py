@@ -201,7 +201,9 @@ def pytest_collection_modifyitems(
     chosen, left_out = [], []
     for item in items:
         is_rust = isinstance(item, pytest.Function) and "rust" in _engine(item)
-        if is_rust and rust_gaps.lacks_twin(item):
+        if is_rust and (
+            rust_gaps.lacks_twin(item) or rust_gaps.gap_of(item, rust_gaps.RACES)
+        ):
             left_out.append(item)
             continue
         chosen.append(item)

@@ -1,16 +1,19 @@
-"""Eight threads sign with every provider, RSA and EC together."""
+"""Threads sign with every provider: one key, many keys, keys that come and go."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
-import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 import parsec_keys
+from parsec_keys.errors import KeyNotFound
 from parsec_keys.psa.algorithms import (
     ANY_HASH,
     Hash,
@@ -21,9 +24,10 @@ from parsec_keys.psa.algorithms import (
 )
 from tests.contract import wire
 
-SECONDS = float(os.environ.get("PARSEC_KEYS_SECONDS", "2"))
-THREADS = 8
+THREADS, TIMES = 8, 24
+MANY_THREADS, TURNS = 32, 8
 SHA256 = hashes.SHA256()
+P256 = ec.SECP256R1()
 OAEP = padding.OAEP(padding.MGF1(SHA256), SHA256, None)
 
 
@@ -49,25 +53,82 @@ def test_eight_threads(store: parsec_keys.KeyStore, engine: str) -> None:
             for scheme, algorithm in schemes
         ),
     ]
-    deadline = time.monotonic() + SECONDS
-    done, failures = [0] * THREADS, []
 
     def work(number: int) -> None:
-        try:
-            while time.monotonic() < deadline:
-                uses[(number + done[number]) % len(uses)](os.urandom(40))
-                done[number] += 1
-        except Exception as e:
-            failures.append(e)
+        for turn in range(TIMES):
+            uses[(number + turn) % len(uses)](os.urandom(40))
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(THREADS, work)
 
-    assert failures == []
-    assert min(done) > 0
+
+def test_many_threads_on_one_key(store: parsec_keys.KeyStore) -> None:
+    key = store.generate_ec("key", P256)
+
+    def work(number: int) -> None:
+        for turn in range(4):
+            sign_ec(key, b"%d %d" % (number, turn))
+
+    in_threads(MANY_THREADS, work)
+
+
+def test_many_threads_on_many_keys(store: parsec_keys.KeyStore) -> None:
+    """Each key that a thread signs with is another one, and more than slots."""
+    keys = [store.generate_ec(f"key-{number}", P256) for number in range(8)]
+
+    def work(number: int) -> None:
+        for turn in range(4):
+            sign_ec(keys[(number + turn) % len(keys)], b"%d" % number)
+        sign_ec(ec_key(store, f"key-{number % len(keys)}"), b"loaded")
+
+    in_threads(MANY_THREADS, work)
+
+
+def test_many_threads_while_keys_come_and_go(store: parsec_keys.KeyStore) -> None:
+    """A name that is used again means another key, for which no old object signs."""
+    steady = store.generate_ec("steady", P256)
+    store.generate_ec("name", P256)
+
+    def work(number: int) -> None:
+        if number == 0:
+            for _ in range(TURNS):
+                store.delete("name")
+                store.generate_ec("name", P256)
+        elif number == 1:
+            for turn in range(TURNS):
+                sign_ec(store.generate_ec(f"other-{turn}", P256), b"new")
+                store.delete(f"other-{turn}")
+        else:
+            for turn in range(TURNS):
+                sign_ec(steady, b"%d" % turn)
+                with contextlib.suppress(KeyNotFound):  # And nothing else.
+                    key = ec_key(store, "name")
+                    sign_ec(key, b"%d" % turn)
+                    sign_ec(key, b"again")
+
+    in_threads(MANY_THREADS, work)
+    left = [info.name for info in store.keys()]  # noqa: SIM118
+    assert sorted(left) == ["name", "steady"]
+    sign_ec(ec_key(store, "name"), b"in the end")
+
+
+def in_threads(threads: int, work: Callable[[int], None]) -> None:
+    """Do work in threads that begin together; all of it must succeed."""
+    ready = threading.Barrier(threads)
+
+    def begin(number: int) -> None:
+        ready.wait(60)
+        work(number)
+
+    with ThreadPoolExecutor(threads) as pool:
+        tasks = [pool.submit(begin, number) for number in range(threads)]
+    failures = [task.exception() for task in tasks]
+    assert [each for each in failures if each is not None] == []
+
+
+def ec_key(store: parsec_keys.KeyStore, name: str) -> ec.EllipticCurvePrivateKey:
+    key = store.load(name)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
 
 
 def sign_ec(key: ec.EllipticCurvePrivateKey, message: bytes) -> None:
