@@ -20,7 +20,7 @@ from tests.tls.handshakes import (
     shake,
 )
 
-HANDSHAKES, LOADS = 240, 30
+HANDSHAKES, LOADS = 120, 12
 """Of each thread: they take about as long, so that all are at it all the time."""
 P256 = ec.SECP256R1()
 
