@@ -8,11 +8,11 @@ that the next start finds: ``begin`` writes it, ``commit`` turns it into a recor
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from parsec_keys._fork import ForkSafeLock
 from parsec_keys.errors import KeyExists
 from parsec_keys.psa.attributes import KeyAttributes
 from parsec_keys.psa.operations import KeyInfo
@@ -110,7 +110,7 @@ class InMemoryKeyInfoManager:
     """Records that end with the process, for adopted keys and for tests."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._records: dict[tuple[ApplicationIdentity, str], KeyRecord] = {}
         self._intents: dict[bytes, KeyIdentity] = {}
         self._adopted: set[bytes] = set()

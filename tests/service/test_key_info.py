@@ -367,6 +367,24 @@ def test_others_may_come_and_go_where_a_parent_went(tmp_path: Path) -> None:
     assert seen == [["a", "parent"], ["a", "b", "parent"]]
 
 
+def test_a_child_finds_the_records_in_memory_unlocked() -> None:
+    manager, is_held, go_on = (
+        InMemoryKeyInfoManager(),
+        threading.Event(),
+        threading.Event(),
+    )
+    new = add(manager, record("key"))
+
+    def hold() -> None:
+        with manager._lock:
+            is_held.set()
+            go_on.wait(20)
+
+    with inside(hold, is_held.is_set, go_on.set):
+        in_a_child(lambda: manager.records(APP))
+    assert manager.records(APP) == [new]
+
+
 WRITING = """
 import sqlite3, sys
 
