@@ -24,6 +24,7 @@ class Stage(enum.IntEnum):
     FILES = 1
     KEY_INFO = 2
     CALLS = 3
+    OPERATIONS = 4
 
 
 def _nothing() -> None:

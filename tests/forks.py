@@ -11,6 +11,7 @@ import pytest
 
 from parsec_keys.service.call_gate import CallGate
 from parsec_keys.service.key_info_sqlite import SqliteKeyInfoManager
+from parsec_keys.service.running_operations import running
 from tests.service.providers.waiting import wait_until
 
 
@@ -40,7 +41,7 @@ def _let_go_when_a_fork_waits(
     patch: pytest.MonkeyPatch, let_go: Callable[[], None]
 ) -> None:
     here = threading.get_ident()
-    enter, pause = CallGate.enter, SqliteKeyInfoManager.pause
+    enter, pause, end = CallGate.enter, SqliteKeyInfoManager.pause, running.end
 
     def entered(gate: CallGate, seconds: float | None = None) -> bool:
         if threading.get_ident() == here:
@@ -57,5 +58,11 @@ def _let_go_when_a_fork_waits(
             let_go()
         pause(manager)
 
+    def ended() -> None:
+        if len(running):
+            let_go()
+        end()
+
+    patch.setattr(running, "end", ended)
     patch.setattr(CallGate, "enter", entered)
     patch.setattr(SqliteKeyInfoManager, "pause", paused)

@@ -16,6 +16,7 @@ from parsec_keys.service.dispatcher import Dispatcher
 from parsec_keys.service.key_info import InMemoryKeyInfoManager, KeyInfoManager
 from parsec_keys.service.providers import Provider
 from parsec_keys.service.providers.registry import open_provider
+from parsec_keys.service.running_operations import running
 
 if TYPE_CHECKING:
     from parsec_keys.service.adoption import Adoption
@@ -67,7 +68,8 @@ class Service:
         """Perform an operation for an application that was authenticated."""
         if self._closed:
             raise ServiceUnavailable("this key store is closed: open it again")
-        return self._dispatcher.execute(operation, application, provider)
+        with running:
+            return self._dispatcher.execute(operation, application, provider)
 
     def default_algorithms(
         self, key_type: KeyType, bits: int
@@ -82,7 +84,8 @@ class Service:
             KeyNotFound: the reference names no key, or several.
             NotSupported: the provider finds no keys, or not of this kind.
         """
-        self._dispatcher.adopt(key_name, reference, self._application)
+        with running:
+            self._dispatcher.adopt(key_name, reference, self._application)
 
     def adoption(self, source: Source) -> Adoption:
         """What takes over the keys of a Rust Parsec service, all applications'."""

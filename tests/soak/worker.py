@@ -56,6 +56,8 @@ class Work:
         self.rsa = store.load(SHARED_RSA)
         self.counted: Counter[str] = Counter()
         self._seed = seed
+        self._own_openssl = threading.RLock()
+        """Held by its own use of cryptography, which no fork waits for, and by forks."""
         self._actions: dict[str, tuple[int, Callable[[random.Random], None]]] = {
             "sign": (50, self.sign),
             "decrypt": (10, self.decrypt),
@@ -93,14 +95,17 @@ class Work:
         message = chance.randbytes(40)
         if chance.random() < 0.5:
             signature = self.ec.sign(message, ECDSA)
-            self.ec.public_key().verify(signature, message, ECDSA)
+            with self._own_openssl:
+                self.ec.public_key().verify(signature, message, ECDSA)
         else:
             signature = self.rsa.sign(message, PSS, SHA256)
-            self.rsa.public_key().verify(signature, message, PSS, SHA256)
+            with self._own_openssl:
+                self.rsa.public_key().verify(signature, message, PSS, SHA256)
 
     def decrypt(self, chance: random.Random) -> None:
         message = chance.randbytes(30)
-        ciphertext = self.rsa.public_key().encrypt(message, OAEP)
+        with self._own_openssl:
+            ciphertext = self.rsa.public_key().encrypt(message, OAEP)
         assert self.rsa.decrypt(ciphertext, OAEP) == message
 
     def load(self, chance: random.Random) -> None:
@@ -119,12 +124,14 @@ class Work:
         key = self.store.generate_ec(name, ec.SECP256R1())
         try:
             signature = key.sign(b"new", ECDSA)
-            key.public_key().verify(signature, b"new", ECDSA)
+            with self._own_openssl:
+                key.public_key().verify(signature, b"new", ECDSA)
         finally:
             self.store.delete(name)
 
     def fork(self, chance: random.Random) -> None:
-        child = os.fork()
+        with self._own_openssl:
+            child = os.fork()
         if child == 0:
             status = 1
             try:

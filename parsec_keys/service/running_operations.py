@@ -1,0 +1,75 @@
+"""Operations that run, which a fork waits for.
+
+cryptography lets other threads run while its OpenSSL works. A fork at that moment
+leaves OpenSSL's own locks closed in the child for ever, and a child that needs one hangs.
+"""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Final
+
+from parsec_keys._fork import Stage, at_fork
+from parsec_keys.service.call_gate import FORK_SECONDS
+
+
+class _RunningOperations:
+    """A context for as long as an operation runs. Every signature enters it: cheap.
+
+    A thread that enters says so and then looks for a fork; a fork says so and then
+    looks for threads: whoever is first, one of them sees the other.
+    """
+
+    def __init__(self) -> None:
+        self._running: Final[list[None]] = []
+        self._is_forking = False
+        self._ended, self._forked = threading.Event(), threading.Event()
+
+    def __len__(self) -> int:
+        """How many run."""
+        return len(self._running)
+
+    def __enter__(self) -> None:
+        self._running.append(None)
+        while self._is_forking:
+            forked = self._forked
+            self.__exit__(None, None, None)
+            forked.wait()
+            self._running.append(None)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._running.pop()
+        if self._is_forking and not self._running:
+            self._ended.set()
+
+    def end(self) -> None:
+        """Let nobody enter, and wait until all have left; not for ever."""
+        self._ended, self._forked = threading.Event(), threading.Event()
+        self._is_forking = True
+        if self._running:
+            self._ended.wait(FORK_SECONDS)
+
+    def go_on(self) -> None:
+        """Let the threads enter that wait."""
+        self._is_forking = False
+        self._forked.set()
+
+    def start_anew(self) -> None:
+        """Begin with none, in a child: its parent's threads are not there."""
+        self._running.clear()
+        self._is_forking = False
+
+
+running: Final = _RunningOperations()
+at_fork(
+    Stage.OPERATIONS,
+    before=lambda: running.end(),
+    in_parent=running.go_on,
+    in_child=running.start_anew,
+)
