@@ -16,6 +16,7 @@ from hypothesis import settings
 import parsec_keys
 from parsec_keys.emulators import SoftHsm, Swtpm
 from parsec_keys.errors import Error
+from tests.service.hardware import Hardware, Software, Token, Tpm
 from tests.want import missing
 
 PROVIDERS = ("software", "tpm", "pkcs11")
@@ -149,3 +150,21 @@ def open_or_miss(provider: str, url: str) -> parsec_keys.KeyStore:
         return parsec_keys.open_store(url)
     except parsec_keys.errors.NotSupported as e:
         missing(provider, str(e))
+
+
+@pytest.fixture
+def hardware(
+    provider: str,
+    tmp_path: Path,
+    softhsm: SoftHsm,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Hardware]:
+    """A provider's facility that no other test uses."""
+    if provider == "software":
+        yield Software()
+    elif provider == "tpm":
+        with Swtpm(tmp_path / "swtpm") as own:
+            yield Tpm(own)
+    else:
+        monkeypatch.setenv("SOFTHSM2_CONF", "")  # Afterwards it is what it was.
+        yield Token(SoftHsm(tmp_path / "softhsm"), "its own")

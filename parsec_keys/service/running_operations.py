@@ -1,7 +1,7 @@
 """Operations that run, which a fork waits for.
 
 cryptography lets other threads run while its OpenSSL works. A fork at that moment
-leaves OpenSSL's own locks closed in the child for ever, and a child that needs one hangs.
+leaves OpenSSL's own locks closed in the child for ever, which then hangs.
 """
 
 from __future__ import annotations

@@ -25,8 +25,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
 from parsec_keys.emulators import PIN, SoftHsm, Swtpm
-from tests.conftest import open_or_miss
-from tests.soak.worker import ECDSA, SHARED_EC, SHARED_RSA
+from tests.daemon import Daemon, wait_until
+from tests.service.hardware import Hardware, recorded
+from tests.soak.worker import ECDSA, SHARED, memory_of
 
 SECONDS = float(os.environ.get("PARSEC_KEYS_SOAK_SECONDS", "8"))
 PROGRAMS = 3
@@ -61,14 +62,12 @@ class Fault:
 class Program:
     """A worker process, and the lines that it wrote."""
 
-    def __init__(
-        self, url: str, seed: str, seconds: float, without: tuple[str, ...]
-    ) -> None:
+    def __init__(self, url: str, seed: str, seconds: float) -> None:
         self.lines: list[dict[str, Any]] = []
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "tests.soak.worker"),
-                *(url, seed, str(seconds), *without),
+                *(url, seed, str(seconds)),
             ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -110,14 +109,14 @@ def own_tpm(tmp_path: Path) -> Any:
 def test_software(tmp_path: Path) -> None:
     url = f"software:{tmp_path / 'store'}"
 
-    soak(url, lambda chance: None)
+    soak(url)
 
     assert left_over(url) == []
-    assert len(list((tmp_path / "store" / "software").glob("*.pem"))) == 2
+    assert len(list((tmp_path / "store" / "software").glob("*.pem"))) == len(SHARED)
 
 
 def test_tpm(own_tpm: Swtpm) -> None:
-    def cut_off(chance: random.Random) -> Fault:
+    def cut_off() -> Fault:
         begun = time.monotonic()
         own_tpm.restart()
         return Fault(begun, time.monotonic())
@@ -131,42 +130,66 @@ def test_tpm(own_tpm: Swtpm) -> None:
 def test_pkcs11(softhsm: SoftHsm, tmp_path: Path) -> None:
     url = softhsm.url("soak", tmp_path / "store")
 
-    soak(url, lambda chance: None)
+    soak(url)
 
     assert left_over(url) == []
     command = [sys.executable, "-c", OBJECTS, str(softhsm.module), "soak", PIN]
     counted = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert counted.stdout == "2\n"
+    assert int(counted.stdout) == len(SHARED)
+
+
+def test_daemon(hardware: Hardware, tmp_path: Path) -> None:
+    middle = time.monotonic() + SECONDS / 2
+    memory: list[int] = []
+    with Daemon(tmp_path, hardware.table) as daemon:
+
+        def kill() -> Fault | None:
+            begun = time.monotonic()
+            if begun > middle:
+                memory.append(memory_of(daemon.process.pid))
+                return None
+            daemon.kill()
+            daemon.start()
+            return Fault(begun, time.monotonic())
+
+        soak(daemon.url, kill)
+
+        assert left_over(daemon.url) == []
+        memory.append(memory_of(daemon.process.pid))
+        assert memory[-1] <= memory[0] + MEMORY
+    records = recorded(tmp_path)
+    assert set(records) == set(SHARED)
+    hardware.check(tmp_path, set(records.values()))
 
 
 def soak(
     url: str,
-    inject: Callable[[random.Random], Fault | None],
-    without: tuple[str, ...] = (),
+    inject: Callable[[], Fault | None] = lambda: None,
 ) -> None:
     """Run programs on a store, kill one of them and inject a fault now and then."""
-    provider = url.partition(":")[0]
-    with open_or_miss(provider, url) as store:
-        store.generate_ec(SHARED_EC, ec.SECP256R1())
-        store.generate_rsa(SHARED_RSA)
+    with parsec_keys.open_store(url) as store:
+        for name, algorithm in SHARED.items():
+            if name == "ec":
+                store.generate_ec(name, ec.SECP256R1())
+            else:
+                store.generate_rsa(name, algorithm=algorithm)
     seed = os.environ.get("PARSEC_KEYS_SEED") or os.urandom(4).hex()
     chance, faults, ended = random.Random(seed), [], []
     deadline = time.monotonic() + SECONDS
-    steady = Program(url, f"{seed}-steady", SECONDS, without)
-    others = [
-        Program(url, f"{seed}-{n}", SECONDS, without) for n in range(PROGRAMS - 1)
-    ]
+    steady = Program(url, f"{seed}-steady", SECONDS)
+    others = [Program(url, f"{seed}-{n}", SECONDS) for n in range(PROGRAMS - 1)]
+    wait_until(lambda: steady.is_ready)
     while (left := deadline - time.monotonic()) > 0:
         # The one pause here: it is how often something happens, not a wait for it.
         steady.reader.join(min(left, chance.uniform(0.3, 3)))
         if chance.random() < 0.5:
-            fault = inject(chance)
+            fault = inject()
             faults += [fault] if fault is not None else []
         victim = others.pop(0)
         victim.process.send_signal(signal.SIGKILL)
         ended.append(victim)
         left = max(1.0, deadline - time.monotonic())
-        others.append(Program(url, f"{seed}-{len(ended)}-next", left, without))
+        others.append(Program(url, f"{seed}-{len(ended)}-next", left))
     statuses = [program.end() for program in (steady, *others)]
     for program in ended:
         assert program.end() in (-signal.SIGKILL, 0)
@@ -194,7 +217,7 @@ def left_over(url: str) -> list[str]:
     broken = []
     with parsec_keys.open_store(url) as store:
         for info in list(store.keys()):
-            if info.name in (SHARED_EC, SHARED_RSA):
+            if info.name in SHARED:
                 continue
             key = store.load(info.name)
             try:

@@ -1,8 +1,7 @@
 """A program with many threads on one store, for as long as it is left alone.
 
-``python -m tests.soak.worker URL SEED SECONDS [ACTION…]``: each line that it writes is
-JSON, of what it counted and measured, and of every exception that it met. It does
-everything but those actions.
+``python -m tests.soak.worker URL SEED SECONDS``: each line that it writes is JSON, of
+what it counted and measured, and of every exception that it met.
 """
 
 from __future__ import annotations
@@ -29,13 +28,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 import parsec_keys
 
 THREADS = 4
-SHARED_EC, SHARED_RSA = "shared-ec", "shared-rsa"
+SHARED = {"ec": None, "rsa": "RSA_PSS(SHA_256)", "oaep": "RSA_OAEP(SHA_256)"}
+"""The keys of all programs, and what they may do, as a service wants to hear it."""
 SHA256 = hashes.SHA256()
 ECDSA = ec.ECDSA(SHA256)
 PSS = padding.PSS(padding.MGF1(SHA256), padding.PSS.DIGEST_LENGTH)
 OAEP = padding.OAEP(padding.MGF1(SHA256), SHA256, None)
 _MEASURE_AFTER = 0.4
-"""The part of its life after which a program has what it needs."""
+"""The part of its life after which a program has what it needs, and rests a moment."""
 _writing = threading.Lock()
 
 
@@ -45,19 +45,28 @@ def say(**what: Any) -> None:
         print(json.dumps(what), flush=True)
 
 
+def say_error(error: Exception, action: str, begun: float) -> None:
+    """Write down what went wrong, and when."""
+    say(
+        error=type(error).__name__,
+        text=str(error),
+        action=action,
+        begun=begun,
+        ended=time.monotonic(),
+        where="".join(traceback.format_exception(error)),
+    )
+
+
 class Work:
     """What one program does, by chance."""
 
-    def __init__(
-        self, store: parsec_keys.KeyStore, seed: str, without: list[str]
-    ) -> None:
+    def __init__(self, store: parsec_keys.KeyStore, seed: str) -> None:
         self.store = store
-        self.ec = store.load(SHARED_EC)
-        self.rsa = store.load(SHARED_RSA)
+        self.ec, self.rsa, self.oaep = map(store.load, SHARED)
         self.counted: Counter[str] = Counter()
         self._seed = seed
         self._own_openssl = threading.RLock()
-        """Held by its own use of cryptography, which no fork waits for, and by forks."""
+        """Held by forks, which do not wait for its own use of cryptography else."""
         self._actions: dict[str, tuple[int, Callable[[random.Random], None]]] = {
             "sign": (50, self.sign),
             "decrypt": (10, self.decrypt),
@@ -66,8 +75,6 @@ class Work:
             "create": (10, self.create),
             "fork": (3, self.fork),
         }
-        for name in without:
-            del self._actions[name]
 
     def thread(self, number: int, until: float) -> None:
         """Do one thing after another until a time."""
@@ -80,14 +87,7 @@ class Work:
             try:
                 self._actions[name][1](chance)
             except Exception as e:
-                say(
-                    error=type(e).__name__,
-                    text=str(e),
-                    action=name,
-                    begun=begun,
-                    ended=time.monotonic(),
-                    where=traceback.format_exc(),
-                )
+                say_error(e, name, begun)
             else:
                 self.counted[name] += 1
 
@@ -105,11 +105,11 @@ class Work:
     def decrypt(self, chance: random.Random) -> None:
         message = chance.randbytes(30)
         with self._own_openssl:
-            ciphertext = self.rsa.public_key().encrypt(message, OAEP)
-        assert self.rsa.decrypt(ciphertext, OAEP) == message
+            ciphertext = self.oaep.public_key().encrypt(message, OAEP)
+        assert self.oaep.decrypt(ciphertext, OAEP) == message
 
     def load(self, chance: random.Random) -> None:
-        assert self.store.load(SHARED_EC) == self.ec
+        assert self.store.load("ec") == self.ec
 
     def sign_asynchronously(self, chance: random.Random) -> None:
         async def several() -> None:
@@ -150,12 +150,17 @@ class Work:
 
 def measure(url: str) -> dict[str, int]:
     """What must not grow: KiB of memory, descriptors, sessions of a token."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
-        "memory": pages * resource.getpagesize() // 1024,
+        "memory": memory_of(os.getpid()),
         "descriptors": len(os.listdir("/proc/self/fd")),
         "sessions": _sessions(url) if url.startswith("pkcs11:") else 0,
     }
+
+
+def memory_of(process: int) -> int:
+    """KiB of a process's resident memory."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() // 1024
 
 
 def _sessions(url: str) -> int:
@@ -175,22 +180,31 @@ def _sessions(url: str) -> int:
 
 def main() -> None:
     url, seed, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-    with parsec_keys.open_store(url) as store:
-        work = Work(store, seed, sys.argv[4:])
-        begun = time.monotonic()
-        until = begun + seconds
-        threads = [
-            threading.Thread(target=work.thread, args=(number, until))
-            for number in range(THREADS)
-        ]
-        for thread in threads:
-            thread.start()
+    begun = time.monotonic()
+    try:
+        store = parsec_keys.open_store(url)
+        work = Work(store, seed)
+    except Exception as e:
+        say_error(e, "open", begun)
+        return
+    with store:
         say(ready=True)
-        threads[0].join(seconds * _MEASURE_AFTER)
+        in_threads(work, begun + seconds * _MEASURE_AFTER)
         before = measure(url)
-        for thread in threads:
-            thread.join()
+        in_threads(work, begun + seconds)
         say(counted=work.counted, before=before, after=measure(url))
+
+
+def in_threads(work: Work, until: float) -> None:
+    """Work until a time, and then rest."""
+    threads = [
+        threading.Thread(target=work.thread, args=(number, until))
+        for number in range(THREADS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 if __name__ == "__main__":
