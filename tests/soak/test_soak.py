@@ -6,6 +6,7 @@ no error that was not injected, no growth, and nothing left over in the hardware
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -33,6 +34,8 @@ SECONDS = float(os.environ.get("PARSEC_KEYS_SOAK_SECONDS", "8"))
 PROGRAMS = 3
 MEMORY = 8 * 1024
 """KiB that allocators may keep more of, whatever the time."""
+PATIENCE = 60.0
+"""Seconds for what programs have begun when their time is over."""
 ROOT = Path(__file__).parents[2]
 OBJECTS = """
 import sys, pkcs11
@@ -72,6 +75,7 @@ class Program:
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         self.reader = threading.Thread(target=self._read)
         self.reader.start()
@@ -83,12 +87,19 @@ class Program:
                 self.lines.append(json.loads(line))
 
     def end(self) -> int:
-        """Wait for its end; its exit status."""
-        status = self.process.wait()
-        self.reader.join()
+        """Wait for its end and its children's; its exit status."""
+        status = self.process.wait(SECONDS + PATIENCE)
+        self.reader.join(PATIENCE)
+        assert not self.reader.is_alive(), "a child hangs"
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status
+
+    def kill(self) -> None:
+        """End it and its children, if they have not ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.end()
 
     @property
     def errors(self) -> list[dict[str, Any]]:
@@ -174,25 +185,32 @@ def soak(
             else:
                 store.generate_rsa(name, algorithm=algorithm)
     seed = os.environ.get("PARSEC_KEYS_SEED") or os.urandom(4).hex()
-    chance, faults, ended = random.Random(seed), [], []
+    chance, faults = random.Random(seed), list[Fault]()
     deadline = time.monotonic() + SECONDS
-    steady = Program(url, f"{seed}-steady", SECONDS)
-    others = [Program(url, f"{seed}-{n}", SECONDS) for n in range(PROGRAMS - 1)]
-    wait_until(lambda: steady.is_ready)
-    while (left := deadline - time.monotonic()) > 0:
-        # The one pause here: it is how often something happens, not a wait for it.
-        steady.reader.join(min(left, chance.uniform(0.3, 3)))
-        if chance.random() < 0.5:
-            fault = inject()
-            faults += [fault] if fault is not None else []
-        victim = others.pop(0)
-        victim.process.send_signal(signal.SIGKILL)
-        ended.append(victim)
-        left = max(1.0, deadline - time.monotonic())
-        others.append(Program(url, f"{seed}-{len(ended)}-next", left))
-    statuses = [program.end() for program in (steady, *others)]
-    for program in ended:
-        assert program.end() in (-signal.SIGKILL, 0)
+    with contextlib.ExitStack() as running:
+
+        def started(name: str) -> Program:
+            left = max(1.0, deadline - time.monotonic())
+            program = Program(url, f"{seed}-{name}", left)
+            running.callback(program.kill)
+            return program
+
+        steady = started("steady")
+        others = [started(str(number)) for number in range(PROGRAMS - 1)]
+        ended: list[Program] = []
+        wait_until(lambda: steady.is_ready)
+        while (left := deadline - time.monotonic()) > 0:
+            # The one pause here: it is how often something happens, not a wait for it.
+            steady.reader.join(min(left, chance.uniform(0.3, 3)))
+            if chance.random() < 0.5:
+                fault = inject()
+                faults += [fault] if fault is not None else []
+            victim = others.pop(0)
+            victim.process.kill()
+            ended.append(victim)
+            others.append(started(f"{len(ended)}-next"))
+        statuses = [program.end() for program in (steady, *others)]
+        assert {program.end() for program in ended} <= {-signal.SIGKILL, 0}
 
     assert statuses == [0] * PROGRAMS, f"seed {seed}"
     programs = [steady, *others, *ended]
