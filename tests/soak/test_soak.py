@@ -34,7 +34,7 @@ SECONDS = float(os.environ.get("PARSEC_KEYS_SOAK_SECONDS", "8"))
 PROGRAMS = 3
 MEMORY = 8 * 1024
 """KiB that allocators may keep more of, whatever the time."""
-PATIENCE = 60.0
+PATIENCE = 20.0
 """Seconds for what programs have begun when their time is over."""
 ROOT = Path(__file__).parents[2]
 OBJECTS = """
@@ -69,7 +69,7 @@ class Program:
         self.lines: list[dict[str, Any]] = []
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "tests.soak.worker"),
+                *(sys.executable, "-X", "faulthandler", "-m", "tests.soak.worker"),
                 *(url, seed, str(seconds)),
             ],
             cwd=ROOT,
@@ -88,7 +88,11 @@ class Program:
 
     def end(self) -> int:
         """Wait for its end and its children's; its exit status."""
-        status = self.process.wait(SECONDS + PATIENCE)
+        try:
+            status = self.process.wait(SECONDS + PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # It shows where it stands.
+            raise
         self.reader.join(PATIENCE)
         assert not self.reader.is_alive(), "a child hangs"
         assert self.process.stdout is not None
