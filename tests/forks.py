@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import pytest
 
@@ -14,16 +14,21 @@ from parsec_keys.service.key_info_sqlite import SqliteKeyInfoManager
 from parsec_keys.service.running_operations import running
 from tests.service.providers.waiting import wait_until
 
+T = TypeVar("T")
+
 
 @contextlib.contextmanager
 def inside(
-    operation: Callable[[], object],
+    operation: Callable[[], T],
     is_inside: Callable[[], bool],
     let_go: Callable[[], None],
+    verify: Callable[[T], object] = lambda result: None,
 ) -> Iterator[None]:
     """Be in another thread inside an operation that does not end before ``let_go``.
 
-    A fork that waits for it is seen to wait, and then it is let go.
+    A fork that waits for it is seen to wait, and then it is let go. What the operation
+    answered is verified afterwards: a thread that verifies with pyca during a fork may
+    leave a lock of OpenSSL's closed in the child.
     """
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as other_thread:
         _let_go_when_a_fork_waits(patch, let_go)
@@ -34,21 +39,19 @@ def inside(
             yield
         finally:
             let_go()
-            done.result()
+            verify(done.result())
 
 
 def _let_go_when_a_fork_waits(
     patch: pytest.MonkeyPatch, let_go: Callable[[], None]
 ) -> None:
-    here = threading.get_ident()
-    enter, pause, end = CallGate.enter, SqliteKeyInfoManager.pause, running.end
+    keep_out, pause = CallGate.keep_out, SqliteKeyInfoManager.pause
+    end = running.end
 
-    def entered(gate: CallGate, seconds: float | None = None) -> bool:
-        if threading.get_ident() == here:
-            if enter(gate, 0):
-                return True
+    def kept_out(gate: CallGate, deadline: float) -> bool:
+        if not keep_out(gate, 0):
             let_go()
-        return enter(gate, seconds)
+        return keep_out(gate, deadline)
 
     def paused(manager: SqliteKeyInfoManager) -> None:
         lock = manager._lock._lock
@@ -64,5 +67,5 @@ def _let_go_when_a_fork_waits(
         end()
 
     patch.setattr(running, "end", ended)
-    patch.setattr(CallGate, "enter", entered)
+    patch.setattr(CallGate, "keep_out", kept_out)
     patch.setattr(SqliteKeyInfoManager, "pause", paused)

@@ -2,6 +2,8 @@
 
 A call that another thread has in a library at the moment of a fork leaves the library's
 own locks closed in the child for ever, and the child holds the other end of its line.
+Whoever waits for a gate to be empty keeps newcomers out meanwhile: busy threads would
+else never leave it empty.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Final
 
-from parsec_keys._fork import ForkSafeLock, Stage, at_fork, no_fork
+from parsec_keys._fork import Stage, at_fork, no_fork
 
 FORK_SECONDS: Final = 5.0
 """How long a fork waits for calls to end; then it goes ahead, as forks must."""
@@ -23,11 +25,15 @@ FORK_SECONDS: Final = 5.0
 class CallGate:
     """Lets ``most`` calls in at a time. New, and empty, in every child."""
 
-    __slots__ = ("__weakref__", "_most", "_permits", "_wanted")
+    __slots__ = (
+        *("__weakref__", "_empty", "_free", "_inside", "_is_closed", "_most"),
+        "_wanted",
+    )
 
     def __init__(self, most: int) -> None:
         self._most = self._wanted = most
-        self._permits = threading.Semaphore(most)
+        self._inside, self._is_closed = 0, False
+        self._free, self._empty = _conditions()
         with no_fork():
             _gates.add(self)
 
@@ -38,12 +44,19 @@ class CallGate:
 
     def enter(self, seconds: float | None = None) -> bool:
         """Wait for a place, at most ``seconds``; whether there was one."""
-        return self._permits.acquire(timeout=seconds)
+        with self._free:
+            is_in = self._free.wait_for(self._has_a_place, seconds)
+            self._inside += is_in
+        return is_in
 
-    def leave(self, places: int = 1) -> None:
-        """Give places back."""
-        if places:
-            self._permits.release(places)
+    def leave(self) -> None:
+        """Give a place back."""
+        with self._free:
+            self._inside -= 1
+            if not self._is_closed:
+                self._free.notify()
+            elif self._inside == 0:
+                self._empty.notify()
 
     def __enter__(self) -> None:
         self.enter()
@@ -56,71 +69,91 @@ class CallGate:
     ) -> None:
         self.leave()
 
-    def fill(self, deadline: float) -> tuple[int, int]:
-        """Take all places, as they get free: how many at the deadline, of how many."""
-        taken = 0
-        try:
-            while taken < self._most:
-                if not self.enter(max(0.0, deadline - time.monotonic())):
-                    break
-                taken += 1
-        except BaseException:  # Ctrl-C.
-            self.leave(taken)
-            raise
-        return taken, self._most
+    def keep_out(self, deadline: float) -> bool:
+        """Let nobody in, and wait for those who are; whether they have left.
+
+        For one thread at a time: within ``no_fork``.
+        """
+        with self._empty:
+            self._is_closed = True
+            left = max(0.0, deadline - time.monotonic())
+            return self._empty.wait_for(lambda: self._inside == 0, left)
+
+    def let_in(self) -> None:
+        """Let calls in again."""
+        with self._free:
+            self._is_closed = False
+            self._free.notify_all()
 
     def shrink(self) -> bool:
-        """Keep the caller's place closed from now on, unless it is the last one."""
-        with _resizing:
+        """Have a place less from now on, unless it is the last one."""
+        with self._free:
             if self._most == 1:
                 return False
             self._most -= 1
             return True
 
     def grow(self) -> None:
-        """Open the places that ``shrink`` closed."""
-        with _resizing:
-            closed, self._most = self._wanted - self._most, self._wanted
-        self.leave(closed)
+        """Have all places again."""
+        with self._free:
+            self._most = self._wanted
+            self._free.notify_all()
 
     def renew(self) -> None:
         """Forget who is in."""
         self._most = self._wanted
-        self._permits = threading.Semaphore(self._most)
+        self._inside, self._is_closed = 0, False
+        self._free, self._empty = _conditions()
+
+    def _has_a_place(self) -> bool:
+        return not self._is_closed and self._inside < self._most
+
+
+def _conditions() -> tuple[threading.Condition, threading.Condition]:
+    lock = threading.Lock()
+    return threading.Condition(lock), threading.Condition(lock)
 
 
 @contextlib.contextmanager
 def nobody_in(gates: Iterable[CallGate], seconds: float) -> Iterator[bool]:
     """Wait for the calls in gates to end, and keep others out; whether they did."""
     deadline = time.monotonic() + seconds
-    with no_fork():  # Else a fork and this would wait for each other's places.
-        filled: list[tuple[CallGate, int, int]] = []
+    with no_fork():  # Else a fork and this would wait for each other.
+        closed: list[CallGate] = []
         try:
-            filled.extend((gate, *gate.fill(deadline)) for gate in gates)
-            yield all(taken == most for _, taken, most in filled)
+            yield _all_empty(gates, closed, deadline)
         finally:
-            for gate, taken, _ in filled:
-                gate.leave(taken)
+            for gate in closed:
+                gate.let_in()
+
+
+def _all_empty(
+    gates: Iterable[CallGate], closed: list[CallGate], deadline: float
+) -> bool:
+    """Close gates; whether all of them got empty."""
+    is_empty = True
+    for gate in gates:
+        closed.append(gate)  # First, for Ctrl-C.
+        is_empty &= gate.keep_out(deadline)
+    return is_empty
 
 
 _gates: Final[weakref.WeakSet[CallGate]] = weakref.WeakSet()
-_filled: Final[list[tuple[CallGate, int]]] = []
-_resizing: Final = ForkSafeLock()
+_closed: Final[list[CallGate]] = []
 
 
 def _keep_calls_out() -> None:
-    deadline = time.monotonic() + FORK_SECONDS
-    _filled.extend((gate, gate.fill(deadline)[0]) for gate in list(_gates))
+    _all_empty(list(_gates), _closed, time.monotonic() + FORK_SECONDS)
 
 
 def _let_calls_in() -> None:
-    for gate, taken in _filled:
-        gate.leave(taken)
-    _filled.clear()
+    for gate in _closed:
+        gate.let_in()
+    _closed.clear()
 
 
 def _start_anew() -> None:
-    _filled.clear()
+    _closed.clear()
     for gate in list(_gates):
         gate.renew()
 

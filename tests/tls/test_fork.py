@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -79,25 +80,34 @@ def test_a_fork_within_a_handshake(
         key = store.generate_ec("server", P256)
         theirs = ec.generate_private_key(P256)
         own, peer = files(key, tmp_path / "own"), files(theirs, tmp_path / "peer")
-        if library == "ssl":
-            client, server = context(peer, own, False), context(own, peer, True)
-            handshake = functools.partial(shake, client, server)
-        else:
-            certificates = [
-                x509.load_pem_x509_certificate((folder / "cert.pem").read_bytes())
-                for folder in (own, peer)
-            ]
-            handshake = functools.partial(
-                pyopenssl_shake,
-                pyopenssl_context(theirs, peer / "cert.pem", certificates[0]),
-                pyopenssl_context(key, own / "cert.pem", certificates[1]),
-            )
+        # OpenSSL's contexts have locks of their own, which a child finds as they are.
+        in_a_thread, elsewhere = (
+            handshake(library, key, theirs, own, peer) for _ in range(2)
+        )
 
         def in_the_child() -> None:
             in_the_parent("go_on")
-            handshake()
+            elsewhere()
 
         relay.harm(Command.SIGN, Harm.SILENCE)
-        with inside(handshake, lambda: relay.left(Command.SIGN) == 0, relay.go_on):
+        with inside(in_a_thread, lambda: relay.left(Command.SIGN) == 0, relay.go_on):
             in_a_child(in_the_child, go_on=relay.go_on)
-            handshake()
+            elsewhere()
+
+
+def handshake(
+    library: str, key: Any, theirs: Any, own: Path, peer: Path
+) -> Callable[[], object]:
+    """A function that shakes hands, with contexts that are made now."""
+    if library == "ssl":
+        client, server = context(peer, own, False), context(own, peer, True)
+        return functools.partial(shake, client, server)
+    certificates = [
+        x509.load_pem_x509_certificate((folder / "cert.pem").read_bytes())
+        for folder in (own, peer)
+    ]
+    return functools.partial(
+        pyopenssl_shake,
+        pyopenssl_context(theirs, peer / "cert.pem", certificates[0]),
+        pyopenssl_context(key, own / "cert.pem", certificates[1]),
+    )

@@ -30,7 +30,10 @@ def token(request: pytest.FixtureRequest, new_token: Callable[[str], Token]) -> 
 
 
 def signs(key: Any) -> None:
-    signature = key.sign(b"data", PKCS1, SHA256)
+    verify(key, key.sign(b"data", PKCS1, SHA256))
+
+
+def verify(key: Any, signature: bytes) -> None:
     key.public_key().verify(signature, b"data", PKCS1, SHA256)
 
 
@@ -66,14 +69,17 @@ def test_children_and_their_parent_sign_while_a_thread_is_inside(
     def work() -> None:
         token.enter()
         failures: list[Exception] = []
+        signatures: list[bytes] = []
         is_done = threading.Event()
         with parsec_keys.open_store(url(token, tmp_path)) as store:
             key = store.generate_rsa("key")
 
+            # What pyca verifies in a thread during a fork is verified with locks of
+            # OpenSSL's, which may be closed in the child.
             def sign_on() -> None:
                 try:
                     while not is_done.is_set():
-                        signs(key)
+                        signatures.append(key.sign(b"data", PKCS1, SHA256))
                 except Exception as e:
                     failures.append(e)
 
@@ -87,6 +93,8 @@ def test_children_and_their_parent_sign_while_a_thread_is_inside(
             for thread in threads:
                 thread.join()
             assert failures == []
+            for signature in signatures:
+                verify(key, signature)
             signs(key)
             store.delete("key")
 
@@ -114,7 +122,12 @@ def test_a_fork_waits_for_a_call(
                 signs(key)
 
             faults.hold("C_Sign")
-            with inside(lambda: signs(key), lambda: faults.held > 0, let_go):
+            with inside(
+                lambda: key.sign(b"data", PKCS1, SHA256),
+                lambda: faults.held > 0,
+                let_go,
+                lambda signature: verify(key, signature),
+            ):
                 in_a_child(in_the_child, let_go=let_go)
                 signs(key)
             store.delete("key")

@@ -24,7 +24,9 @@ from tests.service.providers.tpm_keys import (
     generated,
     handles,
     rsa_attributes,
+    sign_all,
     signs,
+    verify_all,
 )
 from tests.want import missing
 
@@ -140,7 +142,12 @@ def test_a_fork_waits_for_a_command(swtpm: Swtpm, bus: Bus) -> None:
             all_sign()
 
         relay.harm(Command.SIGN, Harm.SILENCE)
-        with inside(all_sign, lambda: relay.left(Command.SIGN) == 0, relay.go_on):
+        with inside(
+            lambda: sign_all(tpm, keys),
+            lambda: relay.left(Command.SIGN) == 0,
+            relay.go_on,
+            verify_all,
+        ):
             in_a_child(in_the_child, go_on=relay.go_on)
             all_sign()
         tpm.close()

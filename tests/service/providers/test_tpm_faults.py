@@ -32,7 +32,9 @@ from tests.service.providers.tpm_keys import (
     handles,
     imported,
     lockout_counter,
+    sign_all,
     signs,
+    verify_all,
 )
 
 WARNINGS = {"RETRY": 0x922, "YIELDED": 0x908, "TESTING": 0x90A, "NV_RATE": 0x920}
@@ -225,10 +227,11 @@ def test_a_fork_waits_for_the_tpm_and_not_for_ever(
     all_sign(tpm, keys)
     relay.harm(Command.SIGN, Harm.SILENCE)
     failures: list[Exception] = []
+    signed: list[tuple[KeyRecord, bytes, bytes]] = []
 
     def work() -> None:
         try:
-            all_sign(tpm, keys)
+            signed.extend(sign_all(tpm, keys))
         except Exception as e:
             failures.append(e)
 
@@ -249,6 +252,7 @@ def test_a_fork_waits_for_the_tpm_and_not_for_ever(
 
     assert os.waitpid(child, 0)[1] == 0
     assert failures == []
+    verify_all(signed)
 
 
 def test_a_tpm_that_hangs(

@@ -14,7 +14,14 @@ from parsec_keys.service.providers.tpm import TpmProvider
 from tests.forks import inside
 from tests.service.providers.children import in_a_child, in_the_parent
 from tests.service.providers.relay import Command, Harm, OneAtATime, Relay
-from tests.service.providers.tpm_keys import ec_attributes, generated, handles, signs
+from tests.service.providers.tpm_keys import (
+    ec_attributes,
+    generated,
+    handles,
+    sign_all,
+    signs,
+    verify_all,
+)
 
 
 @pytest.fixture(params=[Relay, OneAtATime], ids=["one line", "a line a command"])
@@ -60,9 +67,10 @@ def test_a_fork_waits_for_a_command(
         all_sign(tpm, keys)
 
     with inside(
-        lambda: all_sign(tpm, [*keys, generated(tpm, ec_attributes(256))]),
+        lambda: sign_all(tpm, [*keys, generated(tpm, ec_attributes(256))]),
         lambda: relay.left(command) == 0,
         relay.go_on,
+        verify_all,
     ):
         in_a_child(in_the_child, go_on=relay.go_on)
         all_sign(tpm, keys)

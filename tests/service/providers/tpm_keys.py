@@ -94,6 +94,21 @@ def signs(tpm: TpmProvider, key: KeyRecord) -> None:
         verify_ecdsa(key, tpm.sign_hash(key, Ecdsa(Hash.SHA_256), digest), digest)
 
 
+def sign_all(
+    tpm: TpmProvider, keys: list[KeyRecord]
+) -> list[tuple[KeyRecord, bytes, bytes]]:
+    """Sign with EC keys, for ``verify_all``."""
+    digest = os.urandom(32)
+    return [
+        (key, tpm.sign_hash(key, Ecdsa(Hash.SHA_256), digest), digest) for key in keys
+    ]
+
+
+def verify_all(signed: list[tuple[KeyRecord, bytes, bytes]]) -> None:
+    for each in signed:
+        verify_ecdsa(*each)
+
+
 def lockout_counter(esapi: Any) -> int:
     """How many failures the TPM counts as a dictionary attack."""
     _, data = esapi.get_capability(_tss.TPM2_CAP.TPM_PROPERTIES, LOCKOUT_COUNTER, 1)

@@ -202,7 +202,6 @@ class Token:
         deadline = time.monotonic() + WAIT_SECONDS
         gate = self._gate
         while gate.enter(max(0.0, deadline - time.monotonic())):
-            is_full = False
             try:
                 self._check_open()
                 if self._era != self.module.era():
@@ -212,12 +211,10 @@ class Token:
                 return result
             except exceptions.SessionCount:
                 # The token has fewer sessions than we would use: wait for one of them.
-                is_full = gate.shrink()
-                if not is_full:
+                if not gate.shrink():
                     raise
             finally:
-                if not is_full:
-                    gate.leave()
+                gate.leave()
         raise ServiceUnavailable(
             f"{asked} failed: the token was busy for {WAIT_SECONDS:.0f} seconds with "
             f"as many calls as it takes at a time ({gate.most}): use it from fewer "
