@@ -41,6 +41,10 @@ class Service:
                 does not let us in.
             StorageFailure: the key info cannot be used as it is.
         """
+        if config.persistent:
+            from parsec_keys.service import shared_files
+
+            shared_files.offer(config.directory or user_directory())
         with contextlib.ExitStack() as opened:
             providers = _open_providers(config, opened)
             key_info = _open_key_info(config, next(iter(providers.values())))

@@ -3,15 +3,24 @@
 A lock belongs to the open file, which a fork shares (flock(2)): a child would hold its
 killed parent's lock for as long as it lives, and wait for it as well. So each child
 closes what its parent had open.
+
+All processes of a user must find the same folder, so that no environment decides on it:
+it is in the user's home, as the password database has it. A folder in /run/user comes
+and goes as the user logs in and out, and one in /tmp anybody else may make first.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
+import pwd
+import shutil
 import tempfile
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,12 +42,15 @@ class LockFile:
         Raises:
             OSError: it cannot be opened.
         """
+        self.path = path
         self.descriptor = os.open(path, _FLAGS, 0o600)
         _open_files.add(self)
 
     def lock(self) -> None:
         """Wait until no other open file holds the lock."""
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        while self._was_removed():
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
 
     def try_lock(self) -> bool:
         """Whether it could be locked at once."""
@@ -46,6 +58,17 @@ class LockFile:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        return not self._was_removed() or self.try_lock()
+
+    def _was_removed(self) -> bool:
+        """Open it again if others removed it, who held it, before it was locked here.
+
+        Else the next one locks a file of the same name, and both would go on.
+        """
+        if os.fstat(self.descriptor).st_nlink:
+            return False
+        self.close()
+        self.descriptor = os.open(self.path, _FLAGS, 0o600)
         return True
 
     def unlock(self) -> None:
@@ -75,18 +98,78 @@ def open_shared(kind: str, what: str) -> LockFile:
     """The file that stands for a facility: a TCTI, a module's path.
 
     Raises:
-        ServiceUnavailable: the folder of such files cannot be used.
+        ServiceUnavailable: there is no folder for such files.
     """
-    folder = Path(tempfile.gettempdir()) / f"parsec-keys-{os.geteuid()}"
     name = hashlib.sha256(what.encode()).hexdigest()[:16]
+    reasons = []
+    for folder in _folders():
+        try:
+            own_directory(folder)
+            _sweep(folder)
+            return LockFile(folder / f"{kind}-{name}")
+        except (OSError, StorageFailure) as e:
+            reasons.append(str(e))
+    raise ServiceUnavailable(
+        f"'{what}' cannot be shared with other processes ({'; '.join(reasons)}): give "
+        "this user a home of its own, or the store a folder that can be written to"
+    )
+
+
+@functools.cache
+def _sweep(folder: Path) -> None:
+    """Remove what nobody has used since the machine was started, once a process."""
+    started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError), contextlib.closing(LockFile(path)) as file:
+            if path.stat().st_mtime < started and file.try_lock():
+                path.unlink()
+
+
+def offer(folder: Path) -> None:
+    """Have a store's folder serve as well, for a user that has no home."""
+    if folder not in _offered:
+        _offered.append(folder)
+
+
+def _folders() -> Iterator[Path]:
+    """Where such files may be: the first one that is of use counts."""
+    user = os.geteuid()
+    with contextlib.suppress(KeyError):  # Nobody whom the password database knows.
+        home = Path(pwd.getpwuid(user).pw_dir)
+        if _belongs_to(user, home):
+            yield home / ".local/share/parsec-keys/shared"
+    runtime = Path(f"/run/user/{user}")
+    if _belongs_to(user, runtime):
+        yield runtime / "parsec-keys"
+    for store in _offered:
+        yield store / "shared"
+    # Shared with nobody but this process's children.
+    with contextlib.suppress(OSError):
+        yield _private_folder(user)
+
+
+def _belongs_to(user: int, folder: Path) -> bool:
     try:
-        own_directory(folder)
-        return LockFile(folder / f"{kind}-{name}")
-    except (OSError, StorageFailure) as e:
-        raise ServiceUnavailable(
-            f"'{what}' cannot be shared with other processes through {folder} ({e}): "
-            "remove that folder, or mend its owner and mode"
-        ) from e
+        return folder.stat().st_uid == user
+    except OSError:
+        return False
+
+
+def _private_folder(user: int) -> Path:
+    folder = _private.get(user)
+    if folder is None:
+        folder = _private[user] = Path(tempfile.mkdtemp(prefix="parsec-keys-"))
+        atexit.register(_remove, folder, os.getpid())
+    return folder
+
+
+def _remove(folder: Path, process: int) -> None:
+    if process == os.getpid():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_offered: Final[list[Path]] = []
+_private: Final[dict[int, Path]] = {}
 
 
 @contextlib.contextmanager
@@ -94,7 +177,7 @@ def one_process_at_a_time(kind: str, what: str) -> Iterator[None]:
     """Hold a facility against the other processes of this user.
 
     Raises:
-        ServiceUnavailable: the folder of such files cannot be used.
+        ServiceUnavailable: there is no folder for such files.
     """
     with _locked(open_shared(kind, what)):
         yield

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import select
 import signal
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from parsec_keys.service.shared_files import LockFile
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+import parsec_keys
+from parsec_keys.emulators import Swtpm
+from parsec_keys.service.shared_files import LockFile, open_shared
+from tests.contract.test_lifecycle import signs
+from tests.service.providers.children import in_a_child
+from tests.users import as_user, open_folder
+
+__all__ = ["open_folder"]
+
+
+R = TypeVar("R")
 SECONDS = 10.0
+ANNA, BERT = 20_001, 20_002
 
 
 def test_a_child_does_not_hold_its_killed_parents_lock(tmp_path: Path) -> None:
@@ -50,3 +68,149 @@ def test_a_parent_keeps_its_lock_when_a_child_ends(tmp_path: Path) -> None:
     assert other.try_lock()
     held.close()
     other.close()
+
+
+def test_a_lock_that_its_holder_removed_is_nobodys(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    held, waiting, other = LockFile(path), LockFile(path), LockFile(path)
+    held.lock()
+    path.unlink()
+    held.close()
+
+    waiting.lock()
+
+    assert not other.try_lock()
+    with contextlib.closing(LockFile(path)) as newest:
+        assert not newest.try_lock()
+    waiting.close()
+    assert other.try_lock()
+    other.close()
+
+
+def shared_path(what: str = "what") -> str:
+    with contextlib.closing(open_shared("kind", what)) as file:
+        return str(file.path)
+
+
+@pytest.fixture
+def passwd(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the homes that this process's password database has."""
+    known = pwd.getpwuid(0)
+
+    def getpwuid(uid: int) -> pwd.struct_passwd:
+        home = open_folder / str(uid)
+        if not home.exists():
+            raise KeyError(uid)
+        return pwd.struct_passwd((*known[:5], str(home), known[6]))
+
+    monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+    temporary = open_folder / "tmp"
+    temporary.mkdir()
+    temporary.chmod(0o1777)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    return open_folder
+
+
+def add_home(folder: Path, uid: int) -> Path:
+    home = folder / str(uid)
+    home.mkdir(mode=0o700)
+    os.chown(home, uid, uid)
+    return home
+
+
+def test_a_folder_that_another_user_made_first_is_no_matter(passwd: Path) -> None:
+    home = add_home(passwd, ANNA)
+    temporary = passwd / "tmp"
+    as_user(BERT, lambda: (temporary / f"parsec-keys-{ANNA}").mkdir(0o777))
+
+    with_home = as_user(ANNA, shared_path)
+    os.rename(home, passwd / "gone")
+    without = as_user(ANNA, shared_path)
+
+    assert with_home.startswith(f"{home}/.local/share/parsec-keys/shared/")
+    assert without.startswith(f"{temporary}/parsec-keys-")
+
+
+@pytest.mark.parametrize(
+    "variable", ["HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "TMPDIR"]
+)
+def test_the_environment_does_not_decide(
+    passwd: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_home(passwd, ANNA)
+    before = as_user(ANNA, shared_path)
+
+    monkeypatch.setenv(variable, str(passwd / "elsewhere"))
+
+    assert as_user(ANNA, shared_path) == before
+
+
+def test_a_user_without_a_home_shares_through_the_store(passwd: Path) -> None:
+    store = add_home(passwd, BERT) / "store"
+
+    def opened() -> str:
+        parsec_keys.open_store(f"software:{store}").close()
+        return shared_path()
+
+    paths = {as_user(BERT, lambda: as_nobody_known(opened)) for _ in range(2)}
+
+    (path,) = paths
+    assert path.startswith(f"{store}/shared/")
+
+
+def as_nobody_known(work: Callable[[], R]) -> R:
+    def getpwuid(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    pwd.getpwuid = getpwuid
+    return work()
+
+
+def test_a_home_of_somebody_else_is_left_alone(passwd: Path) -> None:
+    home = add_home(passwd, ANNA)
+    home.chmod(0o777)
+    os.chown(home, BERT, BERT)
+
+    path = as_user(ANNA, shared_path)
+
+    assert not path.startswith(str(home))
+    assert list(home.iterdir()) == []
+
+
+def test_files_of_before_the_machines_start_go(passwd: Path) -> None:
+    add_home(passwd, ANNA)
+    old = Path(as_user(ANNA, shared_path))
+    new = Path(as_user(ANNA, lambda: shared_path("another")))
+    os.utime(old, (0, 0))
+
+    as_user(ANNA, lambda: shared_path("a third"))
+
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_forked_children_share_a_private_folder(passwd: Path) -> None:
+    def both() -> tuple[str, str]:
+        return shared_path(), in_a_child(shared_path)
+
+    parent, child = as_user(ANNA, both)
+
+    assert parent == child
+    assert Path(parent).is_relative_to(passwd / "tmp")
+
+
+def test_a_user_without_a_home_uses_a_tpm(passwd: Path, swtpm: Swtpm) -> None:
+    store = add_home(passwd, ANNA) / "store"
+    url = f"tpm:{swtpm.tcti}?store={store}"
+    as_user(BERT, lambda: (passwd / "tmp" / f"parsec-keys-{ANNA}").mkdir(0o777))
+
+    def used(name: str) -> None:
+        with parsec_keys.open_store(url) as opened:
+            signs(opened.generate_ec(name, ec.SECP256R1()))
+
+    with parsec_keys.open_store(swtpm.url) as opened:  # A user may not import it.
+        signs(opened.generate_ec("imported", ec.SECP256R1()))
+    for name in ("a", "b"):
+        as_user(ANNA, lambda name=name: as_nobody_known(lambda: used(name)))  # type: ignore[misc]
+
+    assert [path.name[:4] for path in (store / "shared").iterdir()] == ["tpm-"]
