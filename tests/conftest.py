@@ -26,7 +26,7 @@ PACKAGES = (
 )
 DEBIAN_PACKAGES = (
     *("swtpm", "tpm2-abrmd", "softhsm2", "libtss2-dev", "openssl", "openssh-server"),
-    *("libtpm2-pkcs11-1", "opencryptoki"),
+    *("libtpm2-pkcs11-1", "opencryptoki", "strace"),
 )
 settings.register_profile("any machine", deadline=None)  # However busy it is.
 settings.load_profile("any machine")
@@ -167,4 +167,7 @@ def hardware(
             yield Tpm(own)
     else:
         monkeypatch.setenv("SOFTHSM2_CONF", "")  # Afterwards it is what it was.
-        yield Token(SoftHsm(tmp_path / "softhsm"), "its own")
+        own_token = SoftHsm(tmp_path / "softhsm")
+        # A copy, so that children begin with a module that no other test has loaded.
+        own_token.module = Path(shutil.copy(own_token.module, tmp_path))
+        yield Token(own_token, "its own")
