@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -16,26 +17,52 @@ def own_directory(path: Path) -> None:
         StorageFailure: it belongs to somebody else, or others can write to it.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(path)
         check_owner(path)
     except OSError as e:
         raise unusable(path, e) from e
+
+
+def _make(path: Path) -> None:
+    """Make a folder and those above it, so that they survive a power loss."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            if not folder.is_dir():
+                raise
+        with contextlib.suppress(PermissionError):  # To write to it is enough.
+            sync_directory(folder.parent)
 
 
 def check_owner(path: Path) -> None:
     """Pass if a file or folder is this user's or root's, and nobody else's to write.
 
     Raises:
-        StorageFailure: it is not.
+        StorageFailure: it is not, or somebody else made a link to it.
         OSError: it cannot be looked at.
     """
-    status = path.stat()
+    check_status(path, path.lstat())
+    check_status(path, path.stat())
+
+
+def check_status(path: Path, status: os.stat_result) -> None:
+    """The same of what was opened, or of a link.
+
+    Raises:
+        StorageFailure: as ``check_owner``.
+    """
     if status.st_uid not in (os.geteuid(), 0):
         raise StorageFailure(
             f"{path} belongs to uid {status.st_uid}, not to this user: choose a "
             "folder of your own for the store"
         )
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    is_link = stat.S_ISLNK(status.st_mode)  # Nobody writes to one.
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not is_link:
         raise StorageFailure(
             f"others can write to {path}, and so to the keys: run chmod go-w {path}"
         )
