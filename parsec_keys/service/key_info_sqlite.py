@@ -19,6 +19,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from parsec_keys._fork import ForkSafeLock, Stage, at_fork, no_fork
 from parsec_keys.errors import KeyExists, StorageFailure
@@ -80,6 +81,7 @@ class SqliteKeyInfoManager:
     """
 
     def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._path = directory / FILE_NAME
         self._intents = directory / "intents"
         self._lock = ForkSafeLock()
@@ -90,7 +92,9 @@ class SqliteKeyInfoManager:
         with no_fork():
             _managers.add(self)
         own_directory(directory)
-        own_directory(self._intents)
+        self._is_read_only = not os.access(directory, os.W_OK, effective_ids=True)
+        if not self._is_read_only:
+            own_directory(self._intents)
         with self._reading() as database:
             if not _is_current(database, self._path):
                 with self._transaction():
@@ -146,6 +150,7 @@ class SqliteKeyInfoManager:
 
     def begin(self, identity: KeyIdentity, uid: bytes) -> None:
         application, provider, key_name = identity
+        self._check_writable()
         self._hold(uid)
         try:
             with self._transaction() as database:
@@ -184,14 +189,17 @@ class SqliteKeyInfoManager:
         self._let_go(record.uid)
 
     def begin_destroy(self, record: KeyRecord) -> bool:
-        self._hold(record.uid)
-        with self._transaction() as database:
-            changed = database.execute(
-                "UPDATE key_record SET intent = 1 WHERE uid = ? AND NOT intent",
-                (record.uid,),
-            ).rowcount
-        if changed != 1:
-            self._let_go(record.uid)
+        self._check_writable()
+        is_held, changed = self._hold(record.uid), 0
+        try:
+            with self._transaction() as database:
+                changed = database.execute(
+                    "UPDATE key_record SET intent = 1 WHERE uid = ? AND NOT intent",
+                    (record.uid,),
+                ).rowcount
+        finally:
+            if is_held and changed != 1:
+                self._let_go(record.uid)
         return changed == 1
 
     def cancel(self, uid: bytes) -> None:
@@ -202,6 +210,8 @@ class SqliteKeyInfoManager:
         self._let_go(*forgotten)
 
     def abandoned(self, provider: str) -> Iterator[bytes]:
+        if self._is_read_only:
+            return
         with self._reading() as database:
             rows = database.execute(
                 "SELECT uid FROM key_record WHERE provider = ? AND intent", (provider,)
@@ -219,6 +229,7 @@ class SqliteKeyInfoManager:
                 self._let_go(uid)
 
     def adopt(self, records: Mapping[bytes, KeyRecord | None]) -> None:
+        self._check_writable()
         new = [record for record in records.values() if record is not None]
         try:
             with self._transaction() as database:
@@ -277,6 +288,13 @@ class SqliteKeyInfoManager:
         database, self._database = self._database, None
         if database is not None:
             database.close()
+
+    def _check_writable(self) -> None:
+        if self._is_read_only:
+            raise StorageFailure(
+                f"{self._directory} cannot be written to: keys can be used, but not "
+                "made or deleted; mend its permissions, or use another folder"
+            )
 
     def _sweep(self) -> None:
         """Remove lock files of creations that died before their intent was written."""
@@ -340,8 +358,13 @@ class SqliteKeyInfoManager:
                 raise
 
     def _connection(self) -> sqlite3.Connection:
+        if self._is_read_only and self._database is not None:
+            # SQLite would not see that somebody else, who may write, did so.
+            self._database.close()
+            self._database = None
         if self._database is None:
-            self._database = _open(self._path)
+            open_ = _open_to_read if self._is_read_only else _open
+            self._database = open_(self._path)
             self._process = os.getpid()
             forgotten = weakref.finalize(self, _close, self._database, self._process)
             forgotten.atexit = False
@@ -440,7 +463,7 @@ def _open(path: Path) -> sqlite3.Connection:
     # those of another store's SQLite too (sqlite.org/howtocorrupt.html, section 2.2).
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    check_owner(path)
+    _check_owners(path)
     database = sqlite3.connect(
         path, timeout=30, isolation_level=None, check_same_thread=False
     )
@@ -453,6 +476,30 @@ def _open(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """Open what cannot be written to, and may be on a file system that cannot."""
+    _check_owners(path)
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    log = _beside(path, "-wal")
+    if not log.exists() or log.stat().st_size == 0:
+        uri += "&immutable=1"  # SQLite would make a log and an index to it.
+    return sqlite3.connect(
+        uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False
+    )
+
+
+def _check_owners(path: Path) -> None:
+    """Check a database, and what SQLite would take for a part of it."""
+    check_owner(path)
+    for suffix in ("-wal", "-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            check_owner(_beside(path, suffix))
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
 def _is_current(database: sqlite3.Connection, path: Path) -> bool:

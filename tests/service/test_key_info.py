@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from parsec_keys.errors import KeyExists
+from parsec_keys.errors import KeyExists, StorageFailure
 from parsec_keys.psa.algorithms import (
     ANY_ALGORITHM,
     ANY_HASH,
@@ -264,6 +266,32 @@ def test_what_a_living_process_does_is_left_alone(tmp_path: Path) -> None:
 
     mine.commit(new)
     assert other.find(APP, "key") == new
+
+
+def test_a_second_destruction_leaves_the_first_its_lock(tmp_path: Path) -> None:
+    mine, other = SqliteKeyInfoManager(tmp_path), SqliteKeyInfoManager(tmp_path)
+    doomed = add(mine, record("key"))
+    assert mine.begin_destroy(doomed) is True
+
+    assert mine.begin_destroy(doomed) is False
+
+    assert list(other.abandoned("tpm")) == []
+
+
+def test_a_destruction_that_fails_holds_nothing(tmp_path: Path) -> None:
+    manager = SqliteKeyInfoManager(tmp_path)
+    key = add(manager, record("key"))
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+        database.execute(
+            "CREATE TRIGGER full BEFORE UPDATE ON key_record "
+            "BEGIN SELECT RAISE(FAIL, 'disk full'); END"
+        )
+
+    with pytest.raises(StorageFailure):
+        manager.begin_destroy(key)
+
+    assert list((tmp_path / "intents").iterdir()) == []
+    assert manager.find(APP, "key") == key
 
 
 def test_a_lock_file_without_an_intent_is_swept(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from parsec_keys.errors import KeyNotFound, ServiceUnavailable
 from parsec_keys.psa.attributes import UnstructuredKeyType
 from parsec_keys.service.key_info import KeyRecord
 from parsec_keys.service.owned_files import (
+    check_owner,
     own_directory,
     remove_whole,
     sync_directory,
@@ -67,7 +68,7 @@ class KeyFiles:
         Raises:
             KeyNotFound: its file is gone.
             AuthenticationError: the passphrase is missing, or not the file's.
-            StorageFailure: the file is no key, or another's.
+            StorageFailure: the file is no key, or another's, or others can write it.
         """
         key = self._private_keys.get(record.uid)
         if key is None:
@@ -118,6 +119,7 @@ class KeyFiles:
         if self._closed:
             raise ServiceUnavailable("this key store is closed: open it again")
         try:
+            check_owner(path)
             return path.read_bytes()
         except FileNotFoundError:
             raise KeyNotFound(
