@@ -19,6 +19,7 @@ from parsec_keys.errors import (
     Error,
     KeyNotFound,
     NotSupported,
+    StorageFailure,
 )
 from parsec_keys.psa.attributes import KeyAttributes
 from parsec_keys.psa.deprecated import deprecated_in
@@ -131,7 +132,9 @@ class KeyLifecycle:
         except Error:
             self._key_info.commit(record)
             raise
-        self._key_info.cancel(record.uid)
+        # Where the disk is full, the intent is forgotten later; the key is gone now.
+        with contextlib.suppress(StorageFailure):
+            self._key_info.cancel(record.uid)
 
     def recover(self, name: str, provider: Provider) -> None:
         """Remove what killed processes left of keys in a provider.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import resource
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from parsec_keys.service.key_info_sqlite import FILE_NAME
 from tests.contract.test_lifecycle import signs
 from tests.daemon import Daemon
 from tests.service.hardware import Hardware, recorded
+from tests.service.providers.children import in_a_child
 
 P256 = ec.SECP256R1()
 PAGE = 4096
@@ -43,6 +45,13 @@ def limited(daemon: Daemon) -> Iterator[Callable[[int], None]]:
 @contextlib.contextmanager
 def full(daemon: Daemon) -> Iterator[Callable[[int], None]]:
     """A daemon whose disk is full, but for so much."""
+    with full_disk(daemon) as allow, daemon:
+        yield allow
+
+
+@contextlib.contextmanager
+def full_disk(daemon: Daemon) -> Iterator[Callable[[int], None]]:
+    """A disk for a daemon's store that is full, but for so much."""
     keys = daemon.folder / "keys"
     keys.mkdir(mode=0o700)
     mount = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", str(keys)]
@@ -50,19 +59,18 @@ def full(daemon: Daemon) -> Iterator[Callable[[int], None]]:
     if mounted.returncode:
         pytest.skip(f"this user may not mount: {mounted.stderr.strip()}")
     ballast = keys / "ballast"
+
+    def allow(pages: int) -> None:
+        with contextlib.suppress(OSError), ballast.open("ab", 0) as file:
+            while file.write(bytes(PAGE)):
+                pass
+        length = max(0, ballast.stat().st_size - pages * PAGE)
+        with ballast.open("ab") as file:
+            file.truncate(length)
+
     try:
-        with daemon:
-
-            def allow(pages: int) -> None:
-                with contextlib.suppress(OSError), ballast.open("ab", 0) as file:
-                    while file.write(bytes(PAGE)):
-                        pass
-                length = max(0, ballast.stat().st_size - pages * PAGE)
-                with ballast.open("ab") as file:
-                    file.truncate(length)
-
-            yield allow
-            ballast.unlink()
+        yield allow
+        ballast.unlink()
         # What is on a disk that goes is copied to one that stays.
         kept = daemon.folder / "kept"
         subprocess.run(["cp", "-a", str(keys), str(kept)], check=True)
@@ -72,34 +80,75 @@ def full(daemon: Daemon) -> Iterator[Callable[[int], None]]:
     kept.replace(keys)
 
 
+def without_room(store: parsec_keys.KeyStore, allow: Callable[[int], None]) -> None:
+    """Make keys and delete one while there is no room, and ever more of it.
+
+    So it fails at one step after another.
+    """
+    before = store.generate_ec("before", P256)
+    failed = Counter[str]()
+    for step, work, then in (
+        ("generate", lambda: store.generate_ec("doomed", P256), ["before", "doomed"]),
+        ("delete", lambda: store.delete("doomed"), ["before"]),
+        ("generate", lambda: store.generate_ec("key", P256), ["before", "key"]),
+    ):
+        at_first = listed(store)
+        for pages in range(40):
+            allow(pages)
+            try:
+                work()
+                break
+            except StorageFailure:
+                failed[step] += 1
+            assert listed(store) == at_first
+            for name in at_first:
+                signs(store.load(name))
+            signs(before)
+        assert listed(store) == then
+    assert set(failed) == {"generate", "delete"}
+
+
+def listed(store: parsec_keys.KeyStore) -> list[str]:
+    return [key.name for key in store._engine.execute(LIST)]
+
+
+def room_again(url: str) -> None:
+    with parsec_keys.open_store(url) as store:
+        signs(store.load("before"))
+        signs(store.load("key"))
+        signs(store.generate_ec("after", P256))
+
+
+def check(hardware: Hardware, folder: Path) -> None:
+    records = recorded(folder)
+    assert set(records) == {"before", "key", "after"}
+    hardware.check(folder, set(records.values()))
+
+
 @pytest.mark.parametrize("disk", [limited, full])
-def test_no_room(
+def test_a_daemon_without_room(
     hardware: Hardware,
     tmp_path: Path,
     disk: Callable[[Daemon], contextlib.AbstractContextManager[Callable[[int], None]]],
 ) -> None:
     daemon = Daemon(tmp_path, hardware.table)
-    failed = 0
     with disk(daemon) as allow, parsec_keys.open_store(daemon.url) as store:
-        before = store.generate_ec("before", P256)
-        # With ever more room it fails at one step of the creation after another.
-        for pages in range(40):
-            allow(pages)
-            try:
-                signs(store.generate_ec("key", P256))
-                break
-            except StorageFailure:
-                failed += 1
-            assert [key.name for key in store._engine.execute(LIST)] == ["before"]
-            signs(before)
-        assert failed > 0
-        assert [key.name for key in store._engine.execute(LIST)] == ["before", "key"]
+        without_room(store, allow)
 
-    with daemon, parsec_keys.open_store(daemon.url) as store:
-        signs(store.load("before"))
-        signs(store.load("key"))
-        signs(store.generate_ec("after", P256))
+    with daemon:
+        room_again(daemon.url)
+    check(hardware, tmp_path)
 
-    records = recorded(tmp_path)
-    assert set(records) == {"before", "key", "after"}
-    hardware.check(tmp_path, set(records.values()))
+
+def test_a_program_without_room(hardware: Hardware, tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, hardware.table)
+
+    def work() -> None:
+        with parsec_keys.open_store(str(daemon.file)) as store:
+            without_room(store, allow)
+
+    with full_disk(daemon) as allow:
+        in_a_child(work)
+
+    in_a_child(lambda: room_again(str(daemon.file)))
+    check(hardware, tmp_path)
