@@ -33,7 +33,7 @@ P256 = ec.SECP256R1()
 NATIVE = ec.generate_private_key(P256)
 SEED = os.environ.get("PARSEC_KEYS_SEED") or os.urandom(4).hex()
 ALL = os.environ.get("PARSEC_KEYS_STEPS") == "all"
-MOST, MOST_OF_A_DAEMON = 24, 4
+MOST, MOST_OF_A_DAEMON = 24, 6
 """How many steps of a thread are tried without ``PARSEC_KEYS_STEPS``."""
 Work = Callable[[parsec_keys.KeyStore], object]
 OPERATIONS: dict[str, Work] = {
@@ -124,18 +124,19 @@ def test_a_daemon(hardware: Hardware, tmp_path: Path, operation: str) -> None:
         process = Process(lambda: lambda: serve(killing.daemon.file))
         process.go_on()
         wait_until(lambda: answers_ping(killing.daemon.socket))
+        in_a_process(lambda: ask(names))  # So that it has a worker.
         return process
 
     def asked(process: Process) -> int:
-        client = Process(lambda: ask)
+        client = Process(lambda: lambda: ask(killing.work))
         client.go_on()
         if client.ended() == 0:
             os.kill(process.pid, signal.SIGTERM)
         return process.ended()
 
-    def ask() -> None:
+    def ask(work: Work) -> None:
         with parsec_keys.open_store(killing.daemon.url) as store:
-            killing.work(store)
+            work(store)
 
     killed_in_each_thread(killing, started, asked, MOST_OF_A_DAEMON)
 
