@@ -134,10 +134,9 @@ def offer(folder: Path) -> None:
 def _folders() -> Iterator[Path]:
     """Where such files may be: the first one that is of use counts."""
     user = os.geteuid()
-    with contextlib.suppress(KeyError):  # Nobody whom the password database knows.
-        home = Path(pwd.getpwuid(user).pw_dir)
-        if _belongs_to(user, home):
-            yield home / ".local/share/parsec-keys/shared"
+    home = _home(user)
+    if home is not None and _belongs_to(user, home):
+        yield home / ".local/share/parsec-keys/shared"
     runtime = Path(f"/run/user/{user}")
     if _belongs_to(user, runtime):
         yield runtime / "parsec-keys"
@@ -146,6 +145,18 @@ def _folders() -> Iterator[Path]:
     # Shared with nobody but this process's children.
     with contextlib.suppress(OSError):
         yield _private_folder(user)
+
+
+@functools.cache
+def _home(user: int) -> Path | None:
+    """The home that the password database has, asked once.
+
+    A child of a program with threads may find the locks of libc's look-up closed.
+    """
+    try:
+        return Path(pwd.getpwuid(user).pw_dir)
+    except KeyError:
+        return None
 
 
 def _belongs_to(user: int, folder: Path) -> bool:
