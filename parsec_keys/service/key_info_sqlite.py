@@ -485,6 +485,11 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     log = _beside(path, "-wal")
     if not log.exists() or log.stat().st_size == 0:
         uri += "&immutable=1"  # SQLite would make a log and an index to it.
+    elif not _beside(path, "-shm").exists():
+        raise StorageFailure(
+            f"{path} was left by a process that was killed: open the store once where "
+            "it can be written to"
+        )
     return sqlite3.connect(
         uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False
     )

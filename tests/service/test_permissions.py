@@ -23,7 +23,7 @@ from parsec_keys.service.key_info_sqlite import FILE_NAME
 from tests.contract.test_lifecycle import names, signs
 from tests.daemon import Daemon
 from tests.service.hardware import Hardware
-from tests.service.providers.children import in_a_child
+from tests.service.providers.children import in_a_child, in_the_parent
 from tests.service.steps import Process
 from tests.users import as_user, open_folder
 
@@ -92,6 +92,60 @@ def test_a_read_only_file_system(hardware: Hardware, tmp_path: Path, end: str) -
         assert Process(lambda: made).work() == (0 if end == "closed" else -9)
         mount_again("ro")
         in_a_child(lambda: use(url))
+
+
+def test_a_log_without_its_index_on_a_read_only_file_system(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    url = f"software:{folder}"
+
+    def killed() -> None:
+        with parsec_keys.open_store(url) as store:
+            store.generate_ec("key", P256)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with mounted(folder) as mount_again:
+        assert Process(lambda: killed).work() == -signal.SIGKILL
+        (folder / f"{FILE_NAME}-shm").unlink()
+        mount_again("ro")
+        said = in_a_child(lambda: refused(lambda: use(url)))
+        mount_again("rw")
+        in_a_child(lambda: sign(folder))
+
+    assert "open the store once where it can be written to" in said
+
+
+def test_a_reader_sees_what_a_writer_does(tmp_path: Path) -> None:
+    folder, view = tmp_path / "keys", tmp_path / "view"
+    view.mkdir()
+
+    def read() -> None:
+        with parsec_keys.open_store(f"software:{view}") as store:
+            assert names(store) == ["a"]
+            in_the_parent("make")
+            assert names(store) == ["a", "b"]
+            in_the_parent("close")
+            for name in names(store):
+                signs(store.load(name))
+            in_the_parent("delete")
+            assert names(store) == ["b"]
+
+    with mounted(folder), contextlib.ExitStack() as bound:
+        for options in (["--bind", folder, view], ["-o", "remount,bind,ro", view]):
+            subprocess.run(["mount", *options], check=True)
+        bound.callback(subprocess.run, ["umount", view], check=True)
+        writer = parsec_keys.open_store(f"software:{folder}")
+        writer.generate_ec("a", P256)
+
+        def delete() -> None:
+            with parsec_keys.open_store(f"software:{folder}") as again:
+                again.delete("a")
+
+        in_a_child(
+            read,
+            make=lambda: writer.generate_ec("b", P256),
+            close=writer.close,
+            delete=delete,
+        )
 
 
 def test_a_folder_that_its_user_may_not_write(open_folder: Path, swtpm: Swtpm) -> None:
