@@ -133,19 +133,20 @@ def test_a_reader_sees_what_a_writer_does(tmp_path: Path) -> None:
         for options in (["--bind", folder, view], ["-o", "remount,bind,ro", view]):
             subprocess.run(["mount", *options], check=True)
         bound.callback(subprocess.run, ["umount", view], check=True)
-        writer = parsec_keys.open_store(f"software:{folder}")
-        writer.generate_ec("a", P256)
+        url = f"software:{folder}"
+        with parsec_keys.open_store(url) as store:
+            store.generate_ec("a", P256)
+        writers = []
+
+        def make() -> None:
+            writers.append(parsec_keys.open_store(url))
+            writers[0].generate_ec("b", P256)
 
         def delete() -> None:
-            with parsec_keys.open_store(f"software:{folder}") as again:
-                again.delete("a")
+            with parsec_keys.open_store(url) as store:
+                store.delete("a")
 
-        in_a_child(
-            read,
-            make=lambda: writer.generate_ec("b", P256),
-            close=writer.close,
-            delete=delete,
-        )
+        in_a_child(read, make=make, close=lambda: writers[0].close(), delete=delete)
 
 
 def test_a_folder_that_its_user_may_not_write(open_folder: Path, swtpm: Swtpm) -> None:
