@@ -22,7 +22,8 @@ WAL = f"{FILE_NAME}-wal"
 VOLATILE = ("intents", f"{FILE_NAME}-shm", "lock", "shared")
 """Locks, and what SQLite makes anew: in these folders and files nothing can be lost."""
 _FILE = re.compile(r"(\w+)\(\d+<([^>]*)>")
-_NAMES = re.compile(r'(\w+)\((?:AT_FDCWD<[^>]*>, )?"([^"]*)"(?:, "([^"]*)")?(.*)')
+_HERE = "(?:AT_FDCWD<[^>]*>, )?"
+_NAMES = re.compile(rf'([a-z]+?)(?:at2?)?\({_HERE}"([^"]*)"(?:, {_HERE}"([^"]*)")?(.*)')
 
 
 def unsynced(calls: Iterable[str], store: Path) -> Iterator[tuple[str, set[Path]]]:
@@ -36,7 +37,7 @@ def unsynced(calls: Iterable[str], store: Path) -> Iterator[tuple[str, set[Path]
             (lost.discard if name in SYNCS else lost.add)(path)
         elif " = -1 " not in call and (found := _NAMES.match(call)):
             name, path = found[1], Path(found[2])
-            if name == "openat" and ("O_CREAT" not in found[4] or path in made):
+            if name == "open" and ("O_CREAT" not in found[4] or path in made):
                 continue
             made.add(path)
             lost.add(path.parent)
