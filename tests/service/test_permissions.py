@@ -68,7 +68,7 @@ def mounted(folder: Path) -> Iterator[Callable[[str], None]]:
         command = ["mount", *options, "-t", "tmpfs", "tmpfs", str(folder)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    folder.mkdir(mode=0o700)
+    folder.mkdir(mode=0o700, exist_ok=True)
     done = mount("-o", "mode=0700")
     if done.returncode:
         pytest.skip(f"this user may not mount: {done.stderr.strip()}")

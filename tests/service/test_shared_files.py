@@ -17,9 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
 from parsec_keys.emulators import Swtpm
+from parsec_keys.errors import StorageFailure
 from parsec_keys.service.shared_files import LockFile, open_shared
 from tests.contract.test_lifecycle import signs
 from tests.service.providers.children import in_a_child
+from tests.service.test_permissions import mounted
 from tests.users import as_user, open_folder
 
 __all__ = ["open_folder"]
@@ -214,3 +216,29 @@ def test_a_user_without_a_home_uses_a_tpm(passwd: Path, swtpm: Swtpm) -> None:
         as_user(ANNA, lambda name=name: as_nobody_known(lambda: used(name)))  # type: ignore[misc]
 
     assert [path.name[:4] for path in (store / "shared").iterdir()] == ["tpm-"]
+
+
+def test_a_full_home_is_one_sentence(passwd: Path, swtpm: Swtpm) -> None:
+    home, elsewhere = add_home(passwd, ANNA), passwd / "elsewhere"
+    elsewhere.mkdir()
+    os.chown(elsewhere, ANNA, ANNA)
+    url = f"tpm:{swtpm.tcti}?store={elsewhere / 'store'}"
+
+    def used() -> None:
+        with parsec_keys.open_store(url) as opened:
+            signs(opened.generate_ec("key", ec.SECP256R1()))
+
+    with parsec_keys.open_store(swtpm.url) as opened:  # A user may not import it.
+        signs(opened.generate_ec("imported elsewhere", ec.SECP256R1()))
+    with mounted(home) as mount_again:
+        mount_again("size=64k")
+        home.chmod(0o700)
+        os.chown(home, ANNA, ANNA)
+        ballast = home / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", 0) as file:
+            while file.write(bytes(4096)):
+                pass
+        with pytest.raises(StorageFailure, match="make room"):
+            as_user(ANNA, used)
+        ballast.unlink()
+        as_user(ANNA, used)
