@@ -127,6 +127,8 @@ def _sweep(folder: Path) -> None:
 
 def offer(folder: Path) -> None:
     """Have a store's folder serve as well, for a user that has no home."""
+    with contextlib.suppress(StorageFailure):  # Whoever opens the store says so.
+        own_directory(folder)
     if folder not in _offered:
         _offered.append(folder)
 
@@ -141,7 +143,8 @@ def _folders() -> Iterator[Path]:
     if _belongs_to(user, runtime):
         yield runtime / "parsec-keys"
     for store in _offered:
-        yield store / "shared"
+        if _belongs_to(user, store):
+            yield store / "shared"
     # Shared with nobody but this process's children.
     with contextlib.suppress(OSError):
         yield _private_folder(user)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import select
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import parsec_keys
 from parsec_keys.emulators import Swtpm
 from parsec_keys.errors import StorageFailure
+from parsec_keys.service import shared_files
 from parsec_keys.service.shared_files import LockFile, open_shared
 from tests.contract.test_lifecycle import signs
 from tests.service.providers.children import in_a_child
@@ -110,6 +112,7 @@ def passwd(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     temporary.mkdir()
     temporary.chmod(0o1777)
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(shared_files, "_offered", [])  # Stores of other tests.
     return open_folder
 
 
@@ -166,6 +169,20 @@ def as_nobody_known(work: Callable[[], R]) -> R:
 
     pwd.getpwuid = getpwuid
     return work()
+
+
+def test_a_store_that_is_gone_is_not_made_again(passwd: Path) -> None:
+    store = add_home(passwd, BERT) / "store"
+
+    def opened() -> str:
+        parsec_keys.open_store(f"software:{store}").close()
+        shutil.rmtree(store)
+        return shared_path()
+
+    path = as_user(BERT, lambda: as_nobody_known(opened))
+
+    assert path.startswith(f"{passwd}/tmp/parsec-keys-")
+    assert not store.exists()
 
 
 def test_a_home_of_somebody_else_is_left_alone(passwd: Path) -> None:
