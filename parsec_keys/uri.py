@@ -21,7 +21,7 @@ from parsec_keys.service.config import (
     SoftwareConfig,
     TpmConfig,
 )
-from parsec_keys.service.owned_files import first_line
+from parsec_keys.service.secret import Secret, read_secret
 
 DEFAULT_TCTI: Final = "device:/dev/tpmrm0"
 """The kernel's resource manager, for a TPM key that names no TCTI."""
@@ -145,7 +145,7 @@ def _software(path: str, query: Mapping[str, str]) -> EmbeddedStore:
     url, passphrase = f"software:{quote(str(directory))}", None
     if "passphrase-file" in query:
         file = _absolute(query["passphrase-file"])
-        passphrase = first_line(file).encode()
+        passphrase = read_secret(file)
         url += f"?passphrase-file={quote(str(file))}"
     provider = SoftwareConfig(directory, passphrase)
     return EmbeddedStore(url, ServiceConfig((provider,), directory))
@@ -223,7 +223,7 @@ def _tpm_config(
     if "owner-auth-file" not in query:
         return TpmConfig(tcti), {}
     file = _absolute(query["owner-auth-file"])
-    return TpmConfig(tcti, first_line(file).encode()), {"owner-auth-file": str(file)}
+    return TpmConfig(tcti, read_secret(file)), {"owner-auth-file": str(file)}
 
 
 def _toml(text: str) -> EmbeddedStore:
@@ -295,12 +295,10 @@ def _pkcs11_config(
     if {"pin-value", "pin-source"} <= query.keys():
         raise ConfigurationError("give pin-value or pin-source, not both (RFC 7512)")
     settings = {"module-path": str(_absolute(query["module-path"]))}
-    pin = query.get("pin-value")
-    if pin is not None:
-        _check_pin(pin)
+    pin = _pin(query["pin-value"]) if "pin-value" in query else None
     if "pin-source" in query:
         source = _absolute(query["pin-source"].removeprefix("file:"))
-        pin = first_line(source, "surrogateescape")
+        pin = read_secret(source)
         settings["pin-source"] = f"file:{source}"
     slot = attributes.get("slot-id")
     if slot is not None and not _SLOT.fullmatch(slot):
@@ -403,9 +401,9 @@ def _check_no_nul(text: str) -> None:
         )
 
 
-def _check_pin(pin: str) -> None:
+def _pin(text: str) -> Secret:
     try:
-        pin.encode(errors="surrogateescape")
+        return Secret(text.encode(errors="surrogateescape"))
     except UnicodeEncodeError:
         # The encoder's message quotes the secret.
         raise ConfigurationError(

@@ -12,6 +12,7 @@ from parsec_keys.service.config import (
     SoftwareConfig,
     TpmConfig,
 )
+from parsec_keys.service.secret import Secret
 from parsec_keys.uri import (
     AdoptedKeyUri,
     EmbeddedStore,
@@ -48,7 +49,7 @@ def test_a_software_store_has_a_folder(tmp_path: Path) -> None:
     store = embedded(f"software:{tmp_path}/a%20b?passphrase-file={tmp_path}/pass")
     folder = tmp_path / "a b"
 
-    assert store.config.providers == (SoftwareConfig(folder, b"open sesame"),)
+    assert store.config.providers == (SoftwareConfig(folder, Secret(b"open sesame")),)
     assert "sesame" not in store.url + repr(store)
 
 
@@ -68,7 +69,8 @@ def test_a_tpm(tmp_path: Path) -> None:
     (tmp_path / "auth").write_text("owner")
     url = f"tpm:device:/dev/tpmrm0?store=/keys&owner-auth-file={tmp_path}/auth"
     store = embedded(url)
-    assert store.config.providers == (TpmConfig("device:/dev/tpmrm0", b"owner"),)
+    expected = TpmConfig("device:/dev/tpmrm0", Secret(b"owner"))
+    assert store.config.providers == (expected,)
     assert store.config.directory == Path("/keys")
 
 
@@ -79,7 +81,7 @@ def test_a_token(tmp_path: Path) -> None:
         f"?module-path=/m.so&pin-source=file:{tmp_path}/pin&store=/keys"
     )
 
-    expected = Pkcs11Config(Path("/m.so"), "my token", "42", 7, "1234")
+    expected = Pkcs11Config(Path("/m.so"), "my token", "42", 7, Secret(b"1234"))
     assert store.config.providers == (expected,)
     assert store.config.directory == Path("/keys")
 

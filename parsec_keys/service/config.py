@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from parsec_keys.service.secret import Secret
+
 
 @dataclass(frozen=True, slots=True)
 class SoftwareConfig:
     """The software provider; ``directory`` holds the key material."""
 
     directory: Path
-    passphrase: bytes | None = field(default=None, repr=False)
+    passphrase: Secret | None = field(default=None, repr=False)
     name: str = "software"
 
 
@@ -32,18 +34,17 @@ class TpmConfig:
     """
 
     tcti: str
-    owner_hierarchy_auth: bytes = field(default=b"", repr=False)
+    owner_hierarchy_auth: Secret | None = field(default=None, repr=False)
     name: str = "tpm"
     protect_bus: bool | None = None
-    endorsement_hierarchy_auth: bytes | None = field(default=None, repr=False)
+    endorsement_hierarchy_auth: Secret | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Pkcs11Config:
     """The PKCS#11 provider: a module, and what tells one of its tokens from others.
 
-    ``pin`` ``None`` means that nobody logs in. Bytes that are no UTF-8 are in it as
-    ``surrogateescape`` has them.
+    ``pin`` ``None`` means that nobody logs in.
     ``allow_export`` says whether keys are made that give their secret away.
     """
 
@@ -51,7 +52,7 @@ class Pkcs11Config:
     token_label: str | None = None
     serial_number: str | None = None
     slot_number: int | None = None
-    pin: str | None = field(default=None, repr=False)
+    pin: Secret | None = field(default=None, repr=False)
     name: str = "pkcs11"
     allow_export: bool = True
 

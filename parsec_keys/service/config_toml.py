@@ -19,6 +19,7 @@ from parsec_keys.service.config import (
     SoftwareConfig,
     TpmConfig,
 )
+from parsec_keys.service.secret import Secret
 from parsec_keys.service.toml_table import Table, read_toml
 
 _RUST_SQLITE: Final = Path(
@@ -145,13 +146,11 @@ def _software(table: Table, name: str, store: Path | None) -> ProviderConfig:
     directory = table.file("directory") or store
     if directory is None:
         raise table.error("say where keys are kept: add 'store' at the top of the file")
-    passphrase = table.secret("passphrase")
-    encoded = None if passphrase is None else passphrase.encode()
-    return SoftwareConfig(directory, encoded, name)
+    return SoftwareConfig(directory, table.secret("passphrase"), name)
 
 
 def _tpm(table: Table, name: str, store: Path | None) -> ProviderConfig | None:
-    owner = _octets(table, "owner_hierarchy_auth") or b""
+    owner = _octets(table, "owner_hierarchy_auth")
     endorsement = _octets(table, "endorsement_hierarchy_auth")
     protect_bus = table.flag("protect_bus")
     tcti = table.needed("tcti")
@@ -180,23 +179,24 @@ def _pkcs11(table: Table, name: str, store: Path | None) -> ProviderConfig:
         None if serial is None else serial.strip(),
         # A token that comes and goes is in another slot, under the same serial number.
         slot if serial is None else None,
-        None if pin is None else pin.decode("utf-8", "surrogateescape"),
+        pin,
         name,
         table.flag("allow_export") is not False,
     )
 
 
-def _octets(table: Table, key: str) -> bytes | None:
+def _octets(table: Table, key: str) -> Secret | None:
     """A secret as the Rust service writes it: plain, ``str:…`` or ``hex:…``."""
     value = table.secret(key)
     if value is None:
         return None
-    if value.startswith("hex:"):
+    if value.octets.startswith(b"hex:"):
         try:
-            return bytes.fromhex(value.removeprefix("hex:"))
+            return Secret(bytes.fromhex(value.octets[4:].decode()))
         except ValueError:
+            # The error quotes the secret where it is no text.
             raise table.error(f"'{key}' has no valid hex digits", key) from None
-    return value.removeprefix("str:").encode()
+    return Secret(value.octets.removeprefix(b"str:"))
 
 
 _Reader = Callable[[Table, str, Path | None], ProviderConfig | None]

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from parsec_keys.errors import ConfigurationError, StorageFailure
+from parsec_keys.errors import StorageFailure
 
 
 def own_directory(path: Path) -> None:
@@ -109,22 +109,6 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def first_line(path: Path, errors: str = "strict") -> str:
-    """The first line of a file that holds a PIN or a passphrase.
-
-    Raises:
-        ConfigurationError: it cannot be read.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8", errors)
-        return text.partition("\n")[0].rstrip("\r")
-    except OSError as e:
-        raise ConfigurationError(f"{path} cannot be read: {e.strerror}") from e
-    except UnicodeDecodeError:
-        # The decoder's message quotes the secret.
-        raise ConfigurationError(f"{path} is not UTF-8") from None
 
 
 def unusable(path: Path, error: OSError) -> StorageFailure:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from parsec_keys.errors import ConfigurationError
-from parsec_keys.service.owned_files import first_line
+from parsec_keys.service.secret import Secret, read_secret
 
 _HEADER: Final = re.compile(r"\s*\[\[?\s*([\w.-]+)\s*\]\]?\s*(?:#.*)?$")
 
@@ -88,17 +88,17 @@ class Table:
             raise self.error(f"'{key}' is one of {', '.join(choices)}, not {text}", key)
         return text
 
-    def secret(self, key: str) -> str | None:
+    def secret(self, key: str) -> Secret | None:
         """``key``, or the first line of the file that ``key_file`` names."""
         value, file = self._values.pop(key, None), self.file(f"{key}_file")
         if value is not None and file is not None:
             raise self.error(f"give '{key}' or '{key}_file', not both", key)
         if file is not None:
-            return first_line(file)
+            return read_secret(file)
         if value is not None and not isinstance(value, str):
             # Its value is nobody's business.
             raise self.error(f"'{key}' is a string", key)
-        return value
+        return None if value is None else Secret(value.encode())
 
     def table(self, key: str) -> Table | None:
         """A table of its own: ``[key]``."""

@@ -23,6 +23,7 @@ from parsec_keys.service.config_daemon import (
     ListenerConfig,
     read_daemon_config,
 )
+from parsec_keys.service.secret import Secret
 from tests.daemon import Daemon
 from tests.service.test_daemon import refused_to_start
 
@@ -109,13 +110,13 @@ def test_every_word_of_the_rust_service(tmp_path: Path) -> None:
         Pkcs11Config(
             Path("/usr/lib/softhsm/libsofthsm2.so"),
             serial_number="0f2d8b6c",
-            pin="1234",
+            pin=Secret(b"1234"),
             allow_export=False,
         ),
         TpmConfig(
             "swtpm:host=127.0.0.1,port=25321",
-            b"hex:owner",
-            endorsement_hierarchy_auth=b"\x00\xff",
+            Secret(b"hex:owner"),
+            endorsement_hierarchy_auth=Secret(b"\x00\xff"),
         ),
     )
     assert config.service.directory == store

@@ -18,6 +18,7 @@ from parsec_keys.service.config import (
     TpmConfig,
 )
 from parsec_keys.service.config_toml import read_config
+from parsec_keys.service.secret import Secret
 
 WHOLE = """
 store = "keys"
@@ -60,9 +61,9 @@ def test_everything(tmp_path: Path) -> None:
     module = Path("/usr/lib/softhsm/libsofthsm2.so")
     assert config == ServiceConfig(
         (
-            TpmConfig("device:/dev/tpmrm0", b"owner", "tpm", False),
-            Pkcs11Config(module, "lab", "42", None, "1234", "hsm"),
-            SoftwareConfig(tmp_path / "keys", b"open sesame", "software"),
+            TpmConfig("device:/dev/tpmrm0", Secret(b"owner"), "tpm", False),
+            Pkcs11Config(module, "lab", "42", None, Secret(b"1234"), "hsm"),
+            SoftwareConfig(tmp_path / "keys", Secret(b"open sesame"), "software"),
             OtherConfig("Cloud", "cloud", {"region": "here"}),
         ),
         tmp_path / "keys",
@@ -117,8 +118,7 @@ def test_a_pin_of_any_bytes(tmp_path: Path) -> None:
 
     (provider,) = config.providers
     assert isinstance(provider, Pkcs11Config)
-    assert provider.pin is not None
-    assert provider.pin.encode("utf-8", "surrogateescape") == b"\xff\x00\xfe"
+    assert provider.pin == Secret(b"\xff\x00\xfe")
 
 
 def test_two_providers_of_one_name(tmp_path: Path) -> None:

@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
-from parsec_keys.errors import AuthenticationError, KeyNotFound, StorageFailure
+from parsec_keys.errors import (
+    AuthenticationError,
+    KeyNotFound,
+    ServiceUnavailable,
+    StorageFailure,
+)
 from parsec_keys.psa.algorithms import ECDH
 from parsec_keys.psa.attributes import (
     EccFamily,
@@ -25,6 +30,7 @@ from parsec_keys.service.authenticators import NOBODY
 from parsec_keys.service.config import SoftwareConfig
 from parsec_keys.service.key_info import KeyIdentity, KeyRecord
 from parsec_keys.service.providers.software import SoftwareProvider
+from parsec_keys.service.secret import Secret
 
 UID, OTHER = bytes(range(16)), bytes(range(16, 32))
 OCTETS = b"sixteen bytes!!!"
@@ -37,7 +43,8 @@ def attributes(key_type: KeyType, bits: int = 128) -> KeyAttributes:
 
 
 def opened(directory: Path, passphrase: bytes | None = None) -> SoftwareProvider:
-    return SoftwareProvider.open(SoftwareConfig(directory, passphrase))
+    secret = None if passphrase is None else Secret(passphrase)
+    return SoftwareProvider.open(SoftwareConfig(directory, secret))
 
 
 def record(
@@ -135,6 +142,20 @@ def test_a_file_that_is_anything(tmp_path: Path, text: str) -> None:
 
     with pytest.raises(StorageFailure, match="is no key any more"):
         opened(tmp_path).export_key(record())
+
+
+@pytest.mark.parametrize("key_type", [AES, EccKeyPair(EccFamily.SECP_R1)], ids=str)
+def test_nothing_is_written_without_the_passphrase_of_a_closed_store(
+    tmp_path: Path, key_type: KeyType
+) -> None:
+    """As by a thread that was making a key while another closed the store."""
+    provider = opened(tmp_path, PASSPHRASE)
+    provider.close()
+
+    with pytest.raises(ServiceUnavailable):
+        provider.generate_key(UID, attributes(key_type, 256), 65537)
+
+    assert list((tmp_path / "software").iterdir()) == []
 
 
 def test_another_keys_file_is_not_taken(tmp_path: Path) -> None:

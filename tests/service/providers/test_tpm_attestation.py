@@ -36,6 +36,7 @@ from parsec_keys.service.config import ServiceConfig, SoftwareConfig, TpmConfig
 from parsec_keys.service.key_info import KeyRecord
 from parsec_keys.service.providers import Attester
 from parsec_keys.service.providers.tpm import TpmProvider, _tss
+from parsec_keys.service.secret import Secret
 from parsec_keys.service.wire.requests import decode_request, encode_request
 from parsec_keys.service.wire.results import Numbering, decode_result, encode_result
 from tests.service.providers.credentials import endorsement_key, made
@@ -57,7 +58,7 @@ CREDENTIAL = b"what the verifier wants to see"
 
 @pytest.fixture
 def config(config: TpmConfig) -> TpmConfig:
-    return replace(config, endorsement_hierarchy_auth=b"")
+    return replace(config, endorsement_hierarchy_auth=Secret(b""))
 
 
 def prepared(tpm: TpmProvider, key: KeyRecord) -> CredentialParameters:
@@ -206,12 +207,12 @@ def test_the_endorsement_hierarchy_has_an_auth_value(
     config: TpmConfig, esapi: Any
 ) -> None:
     auth = b"the endorsement hierarchy's"
-    right = TpmProvider.open(replace(config, endorsement_hierarchy_auth=auth))
+    right = TpmProvider.open(replace(config, endorsement_hierarchy_auth=Secret(auth)))
     esapi.hierarchy_change_auth(_tss.ESYS_TR.ENDORSEMENT, auth)
     key = generated(right, ec_attributes(256))
     attests(right, key)
     blob, secret = made(prepared(right, key), CREDENTIAL)
-    for wrong in (b"", b"wrong"):
+    for wrong in (Secret(b""), Secret(b"wrong")):
         tpm = TpmProvider.open(replace(config, endorsement_hierarchy_auth=wrong))
         for ask in (
             lambda: prepared(tpm, key),  # noqa: B023
@@ -327,7 +328,7 @@ def test_what_crosses_the_bus(
     capture = tmp_path / "bus.pcap"
     monkeypatch.setenv("TCTI_PCAP_FILE", str(capture))
     tcti = f"pcap:{swtpm.tcti}"
-    tpm = TpmProvider.open(TpmConfig(tcti, b"", "tpm", protect_bus, auth))
+    tpm = TpmProvider.open(TpmConfig(tcti, None, "tpm", protect_bus, Secret(auth)))
     key = generated(tpm, ec_attributes(256))
 
     blob, secret = made(prepared(tpm, key), CREDENTIAL)

@@ -19,6 +19,7 @@ from parsec_keys.service.providers.tpm._key_id import (
     LoadableKey,
     decode_key_id,
 )
+from parsec_keys.service.secret import Secret
 from tests.service.providers.tpm_keys import (
     ec_attributes,
     generated,
@@ -88,7 +89,7 @@ def test_no_hierarchys_auth_value_crosses_a_bus(
     capture = tmp_path / "bus.pcap"
     monkeypatch.setenv("TCTI_PCAP_FILE", str(capture))
     tcti = f"pcap:{swtpm.tcti}"
-    tpm = TpmProvider.open(TpmConfig(tcti, auth, protect_bus=protect_bus))
+    tpm = TpmProvider.open(TpmConfig(tcti, Secret(auth), protect_bus=protect_bus))
     keys = [generated(tpm, ec_attributes(256)) for _ in range(4)]
 
     for key in keys * 2:

@@ -25,6 +25,7 @@ from parsec_keys.service.providers.tpm._key_id import (
     decode_key_id,
     encode_key_id,
 )
+from parsec_keys.service.secret import Secret
 from tests.service.providers.relay import Command, Harm, Relay
 from tests.service.providers.tpm_keys import (
     ec_attributes,
@@ -153,7 +154,7 @@ def test_a_line_that_is_cut_with_something_left_to_flush(
 ) -> None:
     esapi.hierarchy_change_auth(_tss.ESYS_TR.OWNER, b"owner")
     tpm = TpmProvider.open(
-        replace(config, owner_hierarchy_auth=b"owner", protect_bus=True)
+        replace(config, owner_hierarchy_auth=Secret(b"owner"), protect_bus=True)
     )
     key = generated(tpm, ec_attributes(256))
     relay.cut()
@@ -486,7 +487,7 @@ def test_nothing_that_is_wrong_counts_as_a_dictionary_attack(
             signs(tpm, damaged)
     for auth in (b"", b"wrong"):
         with pytest.raises(AuthenticationError):
-            TpmProvider.open(replace(config, owner_hierarchy_auth=auth))
+            TpmProvider.open(replace(config, owner_hierarchy_auth=Secret(auth)))
 
     assert lockout_counter(esapi) == 0
 

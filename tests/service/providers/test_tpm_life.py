@@ -32,6 +32,7 @@ from parsec_keys.service.providers.tpm._key_id import (
     decode_key_id,
     encode_key_id,
 )
+from parsec_keys.service.secret import Secret
 from tests.service.providers.tpm_keys import (
     ec_attributes,
     generated,
@@ -194,12 +195,12 @@ def test_a_key_of_another_tpm(tpm: TpmProvider, new_swtpm: Callable[[], Swtpm]) 
 
 def test_the_owner_has_an_auth_value(config: TpmConfig, esapi: Any) -> None:
     esapi.hierarchy_change_auth(_tss.ESYS_TR.OWNER, b"owner")
-    for wrong in (config, replace(config, owner_hierarchy_auth=b"wrong")):
+    for wrong in (config, replace(config, owner_hierarchy_auth=Secret(b"wrong"))):
         with pytest.raises(AuthenticationError, match="owner_hierarchy_auth") as caught:
             TpmProvider.open(wrong)
         assert "wrong" not in str(caught.value)
 
-    right = TpmProvider.open(replace(config, owner_hierarchy_auth=b"owner"))
+    right = TpmProvider.open(replace(config, owner_hierarchy_auth=Secret(b"owner")))
 
     signs(right, generated(right, ec_attributes(256)))
     assert "owner'" not in repr(config)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from parsec_keys.errors import ServiceUnavailable
+from parsec_keys.service.secret import Secret
 
 OK: Final = 0
 NOT_INITIALIZED: Final = 0x190
@@ -108,9 +109,10 @@ class FunctionList:
         """C_Finalize, whatever it says."""
         self._functions.finalize(None)
 
-    def login(self, session: int, pin: bytes) -> int:
+    def login(self, session: int, pin: Secret) -> int:
         """C_Login as the token's user; its CK_RV."""
-        return int(self._functions.login(session, _USER, pin, len(pin)))
+        octets = (ctypes.c_char * len(pin)).from_buffer(pin.octets)
+        return int(self._functions.login(session, _USER, octets, len(pin)))
 
     def is_initialized(self) -> bool:
         """Whether the module still is; somebody else may have finalised it."""

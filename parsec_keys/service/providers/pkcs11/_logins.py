@@ -24,6 +24,7 @@ from parsec_keys.service.providers.pkcs11._cryptoki import (
     translated,
 )
 from parsec_keys.service.providers.pkcs11._function_list import OK, FunctionList
+from parsec_keys.service.secret import Secret
 
 _Which = tuple[int, bytes]
 """A slot and its token's serial number."""
@@ -47,13 +48,13 @@ class Logins:
         self._refused: set[tuple[_Which, bytes]] = set()
         """SHA-256 of PINs that tokens refused: nobody tries them again."""
 
-    def login(self, token: Any, pin: bytes, asked: str) -> None:
+    def login(self, token: Any, pin: Secret, asked: str) -> None:
         """Log in to a token, once a process for all of its stores.
 
         Raises:
             PinIncorrect, PinLocked, AuthenticationError: the token does not let us in.
         """
-        which, digest = _which(token), hashlib.sha256(pin).digest()
+        which, digest = _which(token), hashlib.sha256(pin.octets).digest()
         with self._lock:
             known = self._logins.get(which)
             if (which, digest) in self._refused:
@@ -83,7 +84,7 @@ class Logins:
                 del self._logins[_which(token)]
                 close(known.session)
 
-    def renew(self, token: Any, pin: bytes, asked: str) -> None:
+    def renew(self, token: Any, pin: Secret, asked: str) -> None:
         """Log in again, for all stores of a token, if the login is lost."""
         which = _which(token)
         with self._lock:
@@ -103,7 +104,7 @@ class Logins:
             _dead.append(self._logins)
             self._logins = {}
 
-    def _open(self, token: Any, pin: bytes, digest: bytes, asked: str) -> Any:
+    def _open(self, token: Any, pin: Secret, digest: bytes, asked: str) -> Any:
         """A session that is logged in."""
         _check_pin_is_safe(token.flags, asked)
         session = token.open()

@@ -7,6 +7,7 @@ remembers the key objects that it has found.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -186,11 +187,13 @@ class Token:
             return
         self._closed = True
         self.module.stores -= 1
+        is_logged_in = self._config.pin is not None
+        self._config = dataclasses.replace(self._config, pin=None)
         if self._era != self.module.era():
             return
         with nobody_in(self._gates, WAIT_SECONDS):
             self._drop_idle()
-            if self._config.pin is not None:
+            if is_logged_in:
                 self.module.logins.logout(self._token)
 
     def forget(self, key_id: bytes) -> None:
@@ -276,8 +279,9 @@ class Token:
             _dead.append(self._idle)
             self._idle = []
             self._found()
-            if self._config.pin is not None:
-                self.module.logins.login(self._token, self._pin, asked)
+            pin = self._config.pin
+            if pin is not None:
+                self.module.logins.login(self._token, pin, asked)
             self._era = era
 
     def _reopen(self, asked: str) -> None:
@@ -313,8 +317,9 @@ class Token:
             self._drop_idle()
             self._sessions.grow()
             self._found()
-            if self._config.pin is not None:
-                self.module.logins.renew(self._token, self._pin, asked)
+            pin = self._config.pin
+            if pin is not None:
+                self.module.logins.renew(self._token, pin, asked)
 
     def _restart(self, asked: str, era: Era, life: int) -> None:
         self.module.restart(era, WAIT_SECONDS)
@@ -329,10 +334,6 @@ class Token:
         self._read_only = bool(self._token.flags & TokenFlag.WRITE_PROTECTED)
         self._takes_turns = self._token.manufacturer_id == SOFTHSM
         self._life += 1
-
-    @property
-    def _pin(self) -> bytes:
-        return (self._config.pin or "").encode("utf-8", "surrogateescape")
 
     def _drop_idle(self) -> None:
         with contextlib.suppress(IndexError):  # Other threads take them too.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import serialization
@@ -28,25 +28,26 @@ from parsec_keys.service.providers.software._asymmetric import (
     PrivateKey,
     public_key,
 )
+from parsec_keys.service.secret import Secret
 
 _FORMAT: Final = "parsec-keys symmetric key 1"
 # RFC 7914, section 2: N = 2^15 and r = 8 take 32 MiB and about a tenth of a second.
 _N, _R, _P = 1 << 15, 8, 1
 
 
-def encode_private_key(key: PrivateKey, passphrase: bytes | None) -> bytes:
+def encode_private_key(key: PrivateKey, passphrase: Secret | None) -> bytes:
     """The file of a private key."""
     encryption: serialization.KeySerializationEncryption
     encryption = serialization.NoEncryption()
     if passphrase is not None:
-        encryption = serialization.BestAvailableEncryption(passphrase)
+        encryption = serialization.BestAvailableEncryption(bytes(passphrase.octets))
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     )
 
 
 def decode_private_key(
-    record: KeyRecord, pem: bytes, passphrase: bytes | None
+    record: KeyRecord, pem: bytes, passphrase: Secret | None
 ) -> PrivateKey:
     """The private key in a file, which must be the record's.
 
@@ -54,11 +55,13 @@ def decode_private_key(
         AuthenticationError: the passphrase is missing, or not the file's.
         StorageFailure: the file is no key, or another's.
     """
-    encrypted = b"BEGIN ENCRYPTED" in pem
-    if encrypted and passphrase is None:
-        raise _passphrase_missing(record)
+    encrypted, password = b"BEGIN ENCRYPTED" in pem, None
+    if encrypted:
+        if passphrase is None:
+            raise _passphrase_missing(record)
+        password = cast(bytes, passphrase.octets)  # pyca takes what is bytes-like.
     try:
-        key = serialization.load_pem_private_key(pem, passphrase if encrypted else None)
+        key = serialization.load_pem_private_key(pem, password)
     except ValueError:
         # The parser's message may quote the file, which is secret.
         if encrypted:
@@ -72,7 +75,7 @@ def decode_private_key(
 
 
 def encode_symmetric_key(
-    uid: bytes, key_type: UnstructuredKeyType, octets: bytes, passphrase: bytes | None
+    uid: bytes, key_type: UnstructuredKeyType, octets: bytes, passphrase: Secret | None
 ) -> bytes:
     """The file of a symmetric key."""
     document = {"format": _FORMAT, "uid": uid.hex(), "type": key_type.name}
@@ -85,7 +88,7 @@ def encode_symmetric_key(
 
 
 def decode_symmetric_key(
-    record: KeyRecord, text: bytes, passphrase: bytes | None
+    record: KeyRecord, text: bytes, passphrase: Secret | None
 ) -> bytes:
     """The symmetric key in a file; it raises as ``decode_private_key`` does."""
     try:
@@ -106,7 +109,7 @@ def decode_symmetric_key(
 
 
 def _octets(
-    record: KeyRecord, document: dict[str, Any], passphrase: bytes | None
+    record: KeyRecord, document: dict[str, Any], passphrase: Secret | None
 ) -> bytes:
     if "key" in document:
         return _from_text(document["key"])
@@ -121,8 +124,8 @@ def _octets(
         raise _passphrase_wrong(record) from None
 
 
-def _derive(passphrase: bytes, salt: bytes) -> bytes:
-    return Scrypt(salt, length=32, n=_N, r=_R, p=_P).derive(passphrase)
+def _derive(passphrase: Secret, salt: bytes) -> bytes:
+    return Scrypt(salt, length=32, n=_N, r=_R, p=_P).derive(passphrase.octets)
 
 
 def _dump(document: dict[str, str]) -> bytes:

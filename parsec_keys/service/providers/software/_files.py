@@ -27,12 +27,13 @@ from parsec_keys.service.providers.software._file_formats import (
     encode_private_key,
     encode_symmetric_key,
 )
+from parsec_keys.service.secret import Secret
 
 
 class KeyFiles:
     """Keys by their uid. Safe to use from any thread."""
 
-    def __init__(self, directory: Path, passphrase: bytes | None) -> None:
+    def __init__(self, directory: Path, passphrase: Secret | None) -> None:
         self._directory = directory
         self._passphrase = passphrase
         self._private_keys: dict[bytes, PrivateKey] = {}
@@ -49,7 +50,7 @@ class KeyFiles:
 
     def keep_private_key(self, uid: bytes, key: PrivateKey) -> CreatedKey:
         """Write a private key."""
-        self._write(self._pem(uid), encode_private_key(key, self._passphrase))
+        self._write(self._pem(uid), encode_private_key(key, self._opened()))
         self._private_keys[uid] = key
         return CreatedKey(uid, public_key(key))
 
@@ -57,7 +58,7 @@ class KeyFiles:
         self, uid: bytes, key_type: UnstructuredKeyType, octets: bytes
     ) -> CreatedKey:
         """Write a symmetric key, which has no public half."""
-        text = encode_symmetric_key(uid, key_type, octets, self._passphrase)
+        text = encode_symmetric_key(uid, key_type, octets, self._opened())
         self._write(self._json(uid), text)
         self._symmetric_keys[uid] = octets
         return CreatedKey(uid, b"")
@@ -72,8 +73,9 @@ class KeyFiles:
         """
         key = self._private_keys.get(record.uid)
         if key is None:
+            passphrase = self._opened()
             pem = self._read(record, self._pem(record.uid))
-            key = decode_private_key(record, pem, self._passphrase)
+            key = decode_private_key(record, pem, passphrase)
             self._private_keys[record.uid] = key
         return key
 
@@ -81,8 +83,9 @@ class KeyFiles:
         """The symmetric key of a record; it raises as ``private_key`` does."""
         octets = self._symmetric_keys.get(record.uid)
         if octets is None:
+            passphrase = self._opened()
             text = self._read(record, self._json(record.uid))
-            octets = decode_symmetric_key(record, text, self._passphrase)
+            octets = decode_symmetric_key(record, text, passphrase)
             self._symmetric_keys[record.uid] = octets
         return octets
 
@@ -100,8 +103,17 @@ class KeyFiles:
     def close(self) -> None:
         """Forget every key, and read none any more."""
         self._closed = True
+        self._passphrase = None
         self._private_keys.clear()
         self._symmetric_keys.clear()
+
+    def _opened(self) -> Secret | None:
+        """The passphrase, if there is one, of a store that is open."""
+        # Taken before the look: whoever closes the store forgets it after that.
+        passphrase = self._passphrase
+        if self._closed:
+            raise ServiceUnavailable("this key store is closed: open it again")
+        return passphrase
 
     def _pem(self, uid: bytes) -> Path:
         return self._directory / f"{uid.hex()}.pem"
@@ -116,8 +128,6 @@ class KeyFiles:
             raise unusable(self._directory, e) from e
 
     def _read(self, record: KeyRecord, path: Path) -> bytes:
-        if self._closed:
-            raise ServiceUnavailable("this key store is closed: open it again")
         try:
             check_owner(path)
             return path.read_bytes()

@@ -33,9 +33,12 @@ from parsec_keys.service.providers.tpm import (
     _signing,
 )
 from parsec_keys.service.providers.tpm._chip import Chip
+from parsec_keys.service.secret import Secret
 
 _UUID: Final = "1e4954a4-ff21-46d3-ab0c-661eeb667e1d"
 _LONGEST_TCTI: Final = 1000
+_LONGEST_AUTH: Final = 64
+"""As long as the longest digest (TPM 2.0 part 2, section 10.4.5)."""
 _RANDOM_CHUNK: Final = 64
 """A TPM gives as many random bytes at once as it likes: no more than a digest has."""
 
@@ -57,6 +60,8 @@ class TpmProvider:
         self._secrets = RejectionSecrets()
         self._endorsement_auth = config.endorsement_hierarchy_auth
         _check_tcti(config.tcti)
+        _check_auth(config.owner_hierarchy_auth, "owner_hierarchy_auth")
+        _check_auth(config.endorsement_hierarchy_auth, "endorsement_hierarchy_auth")
         self._chip = Chip(config)
         asked = f"asking the TPM '{config.tcti}' what it can do"
         try:
@@ -173,6 +178,7 @@ class TpmProvider:
 
     def close(self) -> None:
         self._chip.close()
+        self._endorsement_auth = None
 
 
 def _check_tcti(tcti: str) -> None:
@@ -181,4 +187,12 @@ def _check_tcti(tcti: str) -> None:
         raise ConfigurationError(
             f"a TCTI has at most {_LONGEST_TCTI} characters and no NUL: write "
             "device:/dev/tpmrm0, or swtpm:port=2321 for an emulator"
+        )
+
+
+def _check_auth(auth: Secret | None, name: str) -> None:
+    if auth is not None and len(auth) > _LONGEST_AUTH:
+        raise ConfigurationError(
+            f"{name} has {len(auth)} octets, and no TPM has an auth value of more than "
+            f"{_LONGEST_AUTH}: correct it, or its file"
         )

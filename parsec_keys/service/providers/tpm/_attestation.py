@@ -18,6 +18,7 @@ from parsec_keys.service.providers.tpm import _tss
 from parsec_keys.service.providers.tpm._chip import Chip, Displaced
 from parsec_keys.service.providers.tpm._keys import public_key_data
 from parsec_keys.service.providers.tpm._signing import run_with_key
+from parsec_keys.service.secret import Secret
 
 _ENDORSEMENT: Final = b"endorsement"
 _LONGEST_BLOB: Final = 132
@@ -47,7 +48,7 @@ def check(attesting_key_name: str) -> None:
         )
 
 
-def prepare(chip: Chip, auth: bytes | None, key: KeyRecord) -> CredentialParameters:
+def prepare(chip: Chip, auth: Secret | None, key: KeyRecord) -> CredentialParameters:
     """What a verifier needs to make a credential for a key.
 
     Raises:
@@ -72,7 +73,7 @@ def prepare(chip: Chip, auth: bytes | None, key: KeyRecord) -> CredentialParamet
 
 def attest(
     chip: Chip,
-    auth: bytes | None,
+    auth: Secret | None,
     key: KeyRecord,
     credential_blob: bytes,
     secret: bytes,
@@ -115,7 +116,7 @@ def attest(
     return opened
 
 
-def _configured(auth: bytes | None) -> bytes:
+def _configured(auth: Secret | None) -> Secret:
     if auth is None:
         raise NotSupported(
             "key attestation needs the auth value of the TPM's endorsement hierarchy: "
@@ -125,8 +126,8 @@ def _configured(auth: bytes | None) -> bytes:
     return auth
 
 
-def _endorsement_key(chip: Chip, esapi: Any, auth: bytes, session: Any) -> Any:
-    esapi.tr_set_auth(_tss.ESYS_TR.ENDORSEMENT, auth)
+def _endorsement_key(chip: Chip, esapi: Any, auth: Secret, session: Any) -> Any:
+    _tss.set_auth(esapi, _tss.ESYS_TR.ENDORSEMENT, auth)
 
     def make() -> Any:
         with _refused_by_the_endorsement_hierarchy():

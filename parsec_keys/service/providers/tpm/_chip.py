@@ -9,6 +9,7 @@ there, so that an answer that never arrives leaves nothing behind.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import logging
 import os
@@ -204,6 +205,7 @@ class Chip:
             if self._closed:
                 return
             self._closed = True
+            self._config = dataclasses.replace(self._config, owner_hierarchy_auth=None)
             if self._process != os.getpid():
                 self._abandon()
             elif self._esapi is not None:
@@ -324,7 +326,10 @@ class Chip:
 
     def _greet(self) -> None:
         """Authorise with the owner, and see whether this is the TPM of before."""
-        self._esapi.tr_set_auth(_tss.ESYS_TR.OWNER, self._config.owner_hierarchy_auth)
+        if self._config.owner_hierarchy_auth is not None:
+            _tss.set_auth(
+                self._esapi, _tss.ESYS_TR.OWNER, self._config.owner_hierarchy_auth
+            )
         name = self._patiently(lambda: self._name_of(self._primary()))
         if self._primary_name not in (b"", name):
             raise ProviderFailure(

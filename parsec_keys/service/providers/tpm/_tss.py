@@ -24,6 +24,7 @@ from tpm2_pytss import (
     TPM2_SE,
     TPM2_ST,
     TPM2_SU,
+    TPM2B_AUTH,
     TPM2B_ECC_PARAMETER,
     TPM2B_ECC_POINT,
     TPM2B_ENCRYPTED_SECRET,
@@ -62,6 +63,7 @@ from parsec_keys.errors import (
 )
 from parsec_keys.psa.algorithms import Hash
 from parsec_keys.psa.attributes import EccFamily
+from parsec_keys.service.secret import Secret
 
 __all__ = [
     "ESAPI",
@@ -230,6 +232,16 @@ def signature_numbers(signature: Any) -> list[bytes]:
         numbers.append(wire[start + 2 : end])
         start = end
     return numbers
+
+
+def set_auth(esapi: Any, handle: Any, auth: Secret) -> None:
+    """Tell a context an object's auth value, with no copy of it left elsewhere."""
+    # Small integers are the same objects everywhere: a list of them says nothing.
+    copy = TPM2B_AUTH(list(auth.octets))
+    try:
+        esapi.tr_set_auth(handle, copy)
+    finally:
+        copy.buffer = bytes(len(auth))
 
 
 def transient_handles(esapi: Any) -> list[int]:
