@@ -26,8 +26,9 @@ def serve(path: Path) -> None:
     SIGTERM ends it after the requests that run; SIGHUP reads FILE again.
     """
     from parsec_keys.service.config_daemon import LOG_LEVELS, read_daemon_config
-    from parsec_keys.service.daemon import Daemon
+    from parsec_keys.service.daemon import Daemon, keep_memory_private
 
+    keep_memory_private()
     path = path.absolute()
     config = read_daemon_config(path)
     time = "%(asctime)s " if config.core.log_timestamp else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import os
@@ -41,6 +42,18 @@ from parsec_keys.service.listening import bound_socket, passed_socket
 logger = logging.getLogger(__name__)
 
 _TURN_SECONDS: Final = 0.001
+_SET_DUMPABLE: Final = 4
+
+
+def keep_memory_private() -> None:
+    """Keep this process's memory, with its PINs and keys, from all but root.
+
+    Nobody of the same user may attach to it or read it, and it leaves no core dump: not
+    in a file, and not with a program that the kernel's core_pattern names (prctl(2),
+    PR_SET_DUMPABLE).
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 class Daemon:
@@ -63,7 +76,6 @@ class Daemon:
 
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
-        _leave_no_core_file()
         _allow_many_connections()
         # A worker that computes for long lets the event loop have its turn sooner, and
         # a collection of garbage does not look at what was imported.
@@ -177,12 +189,6 @@ def _check_unchanged(old: DaemonConfig, new: DaemonConfig) -> None:
         raise ConfigurationError(
             "another thread_pool_size needs a restart of the daemon"
         )
-
-
-def _leave_no_core_file() -> None:
-    # It would have PINs and software keys in it. A core_pattern that is a pipe takes
-    # one all the same: its program decides.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _allow_many_connections() -> None:
