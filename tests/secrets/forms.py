@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+Forms = dict[str, bytes]
+"""By what a message calls each."""
 
 _NOT_MEMORY: Final = ("[vvar", "[vsyscall]", "[vdso]")
 _PLAIN: Final = serialization.NoEncryption()
@@ -20,7 +22,7 @@ _FORMATS: Final = {
 """Where a file's first line has octets of a P-256 key, and nothing else."""
 
 
-def forms_of_octets(octets: bytes) -> dict[str, bytes]:
+def forms_of_octets(octets: bytes) -> Forms:
     """Octets as they are, and as programs write them."""
     # Where the octets stand in a longer text decides what Base64 makes of them.
     shifted = (
@@ -37,7 +39,7 @@ def forms_of_octets(octets: bytes) -> dict[str, bytes]:
     }
 
 
-def forms_of_number(number: int) -> dict[str, bytes]:
+def forms_of_number(number: int) -> Forms:
     """A number of a private key: as octets of either order, and as programs say it.
 
     Without its ends, because they may be cut off, padded or in another form's word.
@@ -53,7 +55,7 @@ def forms_of_number(number: int) -> dict[str, bytes]:
     }
 
 
-def forms_of_key(key: PrivateKey) -> dict[str, bytes]:
+def forms_of_key(key: PrivateKey) -> Forms:
     """The secret numbers of a private key, and the lines of its PEM files."""
     numbers = key.private_numbers()
     if isinstance(numbers, rsa.RSAPrivateNumbers):
@@ -74,19 +76,19 @@ def forms_of_key(key: PrivateKey) -> dict[str, bytes]:
     return forms
 
 
-def found_in(text: bytes, forms: dict[str, bytes]) -> set[str]:
+def found_in(text: bytes, forms: Forms) -> set[str]:
     """The forms that are in a text or a file."""
     return {name for name, form in forms.items() if form in text}
 
 
-def found_in_files(folder: Path, forms: dict[str, bytes]) -> dict[Path, set[str]]:
+def found_in_files(folder: Path, forms: Forms) -> dict[Path, set[str]]:
     """The forms that are in each file of a folder."""
     files = (path for path in folder.rglob("*") if path.is_file())
     found = {path: found_in(path.read_bytes(), forms) for path in files}
     return {path: names for path, names in found.items() if names}
 
 
-def found_in_memory(process: int, forms: dict[str, bytes]) -> set[str]:
+def found_in_memory(process: int, forms: Forms) -> set[str]:
     """The forms that are in a process's memory, read as root or its parent may."""
     found: set[str] = set()
     with (
