@@ -75,7 +75,9 @@ class Agent(workload_pb2_grpc.SpiffeWorkloadAPIServicer):
             key = jwt.PyJWK(self._jwk())
             claims = jwt.decode(request.svid, key, ["ES256"], audience=request.audience)
         except jwt.PyJWTError as e:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(e))
+            # As an agent may, it says what it got.
+            why = f"{e}: {request.svid}"
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, why)
         fields = Struct()
         fields.update(claims)
         return workload_pb2.ValidateJWTSVIDResponse(

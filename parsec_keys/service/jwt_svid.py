@@ -50,7 +50,8 @@ class JwtSvid:
         try:
             svid = self._client.validate_jwt_svid(token, AUDIENCE)
         except PySpiffeError as e:
-            raise AuthenticationError(_why_refused(e)) from e
+            # The agent's own words may quote the token.
+            raise AuthenticationError(_why_refused(e)) from None
         return ApplicationIdentity(self.type, str(svid.spiffe_id))
 
 

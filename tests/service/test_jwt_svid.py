@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import parsec_keys
 from parsec_keys.errors import AuthenticationError, KeyNotFound
 from parsec_keys.psa.status import Status
+from parsec_keys.service.jwt_svid import JwtSvid
 from tests.daemon import Daemon, exchange
 from tests.service.test_daemon import refused_to_start
 from tests.service.test_front import LIST_CLIENTS, LIST_KEYS, frame, status_of
@@ -110,6 +112,23 @@ def test_tokens(daemon: Daemon, agents: tuple[Agent, Agent]) -> None:
     admin = two.token(["parsec"]).encode()
     assert ask(daemon, admin, LIST_CLIENTS) is not Status.ADMIN_OPERATION
     assert good.decode() not in daemon.words()
+
+
+def test_a_token_is_not_repeated(tmp_path: Path, agents: tuple[Agent, Agent]) -> None:
+    one, _ = agents
+    refused = one.token(["another"])
+    authenticator = f'auth_type = "JwtSvid"\nworkload_endpoint = "{one.endpoint}"'
+    core = "log_level = 'trace'\nlog_error_details = true"
+    with Daemon(tmp_path, core=core, authenticator=authenticator) as daemon:
+        assert ask(daemon, refused.encode()) is Status.AUTHENTICATION_ERROR
+        assert "JWT-SVID is not valid" in daemon.words()
+        for part in refused.split("."):
+            assert part not in daemon.words()
+
+    with pytest.raises(AuthenticationError) as caught:
+        JwtSvid(one.endpoint).authenticate(refused.encode(), 0)
+    words = "".join(traceback.format_exception(caught.value))
+    assert not [part for part in refused.split(".") if part in words]
 
 
 def test_an_agent_that_is_gone(
