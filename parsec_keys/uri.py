@@ -5,6 +5,7 @@ Each object carries its own canonical text: absolute, and without a PIN or passp
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -402,13 +403,11 @@ def _check_no_nul(text: str) -> None:
 
 
 def _pin(text: str) -> Secret:
-    try:
+    with contextlib.suppress(UnicodeEncodeError):  # It holds the secret.
         return Secret(text.encode(errors="surrogateescape"))
-    except UnicodeEncodeError:
-        # The encoder's message quotes the secret.
-        raise ConfigurationError(
-            "pin-value has characters that UTF-8 cannot say: percent-encode its bytes"
-        ) from None
+    raise ConfigurationError(
+        "pin-value has characters that UTF-8 cannot say: percent-encode its bytes"
+    )
 
 
 def _is_tss2_file(path: Path) -> bool:

@@ -6,6 +6,7 @@ here. ``MbedCrypto`` is its name for a software provider.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,11 +192,9 @@ def _octets(table: Table, key: str) -> Secret | None:
     if value is None:
         return None
     if value.octets.startswith(b"hex:"):
-        try:
+        with contextlib.suppress(ValueError):  # It holds a secret that is no text.
             return Secret(bytes.fromhex(value.octets[4:].decode()))
-        except ValueError:
-            # The error quotes the secret where it is no text.
-            raise table.error(f"'{key}' has no valid hex digits", key) from None
+        raise table.error(f"'{key}' has no valid hex digits", key)
     return Secret(value.octets.removeprefix(b"str:"))
 
 

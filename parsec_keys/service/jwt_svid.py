@@ -50,9 +50,10 @@ class JwtSvid:
         try:
             svid = self._client.validate_jwt_svid(token, AUDIENCE)
         except PySpiffeError as e:
-            # The agent's own words may quote the token.
-            raise AuthenticationError(_why_refused(e)) from None
-        return ApplicationIdentity(self.type, str(svid.spiffe_id))
+            refused = AuthenticationError(_why_refused(e))
+        else:
+            return ApplicationIdentity(self.type, str(svid.spiffe_id))
+        raise refused  # Not in the handler: the agent may have quoted the token.
 
 
 class OwnToken:

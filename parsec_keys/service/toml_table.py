@@ -69,7 +69,15 @@ class Table:
     def file(self, key: str) -> Path | None:
         """A path; a relative one starts at the file's folder."""
         text = self.text(key)
-        return None if text is None else self.path.parent / Path(text).expanduser()
+        if text is None:
+            return None
+        if "\0" in text:
+            raise self.error(f"'{key}' has a NUL in it, which no path has", key)
+        try:
+            return self.path.parent / Path(text).expanduser()
+        except RuntimeError:
+            words = f"'{key}' begins with a user who has no home: write the whole path"
+            raise self.error(words, key) from None
 
     def needed(self, key: str) -> str:
         text = self.text(key)
@@ -169,9 +177,15 @@ def read_toml(path: Path) -> Table:
         ConfigurationError: it cannot be read, or is not TOML.
     """
     try:
-        text = path.read_bytes().decode()
-        return Table(path, text.splitlines(), "", 0, tomllib.loads(text))
+        data = path.read_bytes()
     except OSError as e:
         raise ConfigurationError(f"{path} cannot be read: {e.strerror}") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigurationError(f"{path} is not TOML: {e}") from e
+    try:
+        text = data.decode()
+        return Table(path, text.splitlines(), "", 0, tomllib.loads(text))
+    except ValueError as e:  # Also of a number with too many digits.
+        why = f"is not TOML: {e}"
+    except RecursionError:
+        why = "is nested too deeply: write it flat"
+    # Not in a handler: those errors hold the file, with its PINs.
+    raise ConfigurationError(f"{path} {why}")

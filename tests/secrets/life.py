@@ -12,7 +12,6 @@ import json
 import logging
 import pickle
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 import parsec_keys
 from parsec_keys.service.secret import Secret
+from tests.secrets.errors import all_said_by
 
 SHA256 = hashes.SHA256()
 P256 = ec.SECP256R1()
@@ -100,14 +100,7 @@ def fails(work: Callable[[], object], *, locals_too: bool = True) -> None:
     try:
         work()
     except Exception as e:
-        whole = traceback.TracebackException.from_exception(
-            e, capture_locals=locals_too
-        )
-        print(*whole.format())
-        error: BaseException | None = e
-        while error is not None:
-            print(repr(error), str(error), error.args, vars(error), sep="\n")
-            error = error.__cause__ or error.__context__
+        print(all_said_by(e, locals_too=locals_too))
         return
     raise AssertionError("nothing went wrong")
 

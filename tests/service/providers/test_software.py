@@ -31,6 +31,7 @@ from parsec_keys.service.config import SoftwareConfig
 from parsec_keys.service.key_info import KeyIdentity, KeyRecord
 from parsec_keys.service.providers.software import SoftwareProvider
 from parsec_keys.service.secret import Secret
+from tests.secrets.errors import all_said_by
 
 UID, OTHER = bytes(range(16)), bytes(range(16, 32))
 OCTETS = b"sixteen bytes!!!"
@@ -136,7 +137,9 @@ def test_a_file_that_is_no_key(tmp_path: Path, change: dict[str, Any]) -> None:
         opened(tmp_path).export_key(record())
 
 
-@pytest.mark.parametrize("text", ["", "[]", "5", "{}", "\0", '{"format": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "5", "{}", "\0", '{"format": 1}', "[" * 10_000]
+)
 def test_a_file_that_is_anything(tmp_path: Path, text: str) -> None:
     imported(tmp_path).write_text(text)
 
@@ -156,6 +159,17 @@ def test_nothing_is_written_without_the_passphrase_of_a_closed_store(
         provider.generate_key(UID, attributes(key_type, 256), 65537)
 
     assert list((tmp_path / "software").iterdir()) == []
+
+
+def test_an_error_does_not_hold_the_file(tmp_path: Path) -> None:
+    file = imported(tmp_path)
+    file.write_bytes(file.read_bytes() + b"}")
+
+    with pytest.raises(StorageFailure, match="is no key any more") as caught:
+        opened(tmp_path).export_key(record())
+
+    for secret in (OCTETS.decode(), base64.b64encode(OCTETS).decode()):
+        assert secret not in all_said_by(caught.value)
 
 
 def test_another_keys_file_is_not_taken(tmp_path: Path) -> None:

@@ -97,9 +97,10 @@ def decode_symmetric_key(
         if said[0] != _FORMAT:
             raise ValueError(_FORMAT)
         octets = _octets(record, document, passphrase)
-    except (ValueError, KeyError, TypeError):
-        # The parser's message may quote the file, which is secret.
-        raise _no_key(record) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        octets = None
+    if octets is None:  # Not in the handler: the parser's error holds the file.
+        raise _no_key(record)
     key_type = record.attributes.type
     assert isinstance(key_type, UnstructuredKeyType)  # noqa: S101
     found = (*said, 8 * len(octets))
