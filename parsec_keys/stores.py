@@ -99,7 +99,8 @@ def resolve(uri: str) -> PrivateKey:
             store = _open_again(unquote(query))
             return store.load(unquote(name))
     raise NotPermitted(
-        f"the key reference names a key that this process has not loaded itself: {uri}"
+        "the key reference names a key that this process has not loaded itself: "
+        f"{_shown(uri)}"
     )
 
 
@@ -112,7 +113,7 @@ def _open_again(url: str) -> KeyStore:
     if default.url != url:
         raise NotPermitted(
             "the key reference names a store that this process has not open (open it "
-            f"first, or make it the default in ${STORE_VARIABLE}): {url}"
+            f"first, or make it the default in ${STORE_VARIABLE}): {_shown(url)}"
         )
     return _open_for_ever(default)
 
@@ -147,6 +148,12 @@ def _store_url(url: str | None) -> StoreUrl:
     from parsec_keys.uri import parse_store_url
 
     return parse_store_url(url or os.environ.get(STORE_VARIABLE))
+
+
+def _shown(uri: str) -> str:
+    from parsec_keys.uri import without_secrets
+
+    return without_secrets(uri)
 
 
 def _engine(store: StoreUrl) -> Engine:

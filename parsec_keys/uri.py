@@ -90,7 +90,7 @@ def parse_store_url(url: str | None) -> StoreUrl:
     """
     if not url:
         return _software("", {})
-    _check_text(_without_secrets(url))
+    _check_text(without_secrets(url))
     scheme, colon, rest = url.partition(":")
     if url.endswith(".toml"):
         return _toml(url)
@@ -103,7 +103,7 @@ def parse_store_url(url: str | None) -> StoreUrl:
         return _tpm(path, query)
     if colon and scheme == "unix":
         return _unix(path, query)
-    raise ConfigurationError(f"'{_without_secrets(url)}' is no store: write {_FORMS}")
+    raise ConfigurationError(f"'{without_secrets(url)}' is no store: write {_FORMS}")
 
 
 def parse_key_uri(uri: str) -> StoredKeyUri | AdoptedKeyUri:
@@ -112,7 +112,7 @@ def parse_key_uri(uri: str) -> StoredKeyUri | AdoptedKeyUri:
     Raises:
         ConfigurationError: it names none, with the forms that do.
     """
-    _check_text(_without_secrets(uri))
+    _check_text(without_secrets(uri))
     scheme, colon, rest = uri.partition(":")
     if colon and scheme == "parsec":
         name, query = _split_query(rest)
@@ -129,7 +129,7 @@ def parse_key_uri(uri: str) -> StoredKeyUri | AdoptedKeyUri:
             f"file={quote(path)}" + (f"?{query_text}" if query_text else "")
         )
     raise ConfigurationError(
-        f"'{_without_secrets(uri)}' is no key: write parsec:NAME[?store=URL], "
+        f"'{without_secrets(uri)}' is no key: write parsec:NAME[?store=URL], "
         "pkcs11:token=…;object=…?module-path=…, tpm:handle=0x81… or the path of a "
         "TSS2 PRIVATE KEY file"
     )
@@ -344,12 +344,12 @@ def _pairs(text: str, separator: str, whole: str) -> dict[str, str]:
         if not equals:
             # The part itself may be the rest of a PIN with a separator in it.
             raise ConfigurationError(
-                f"in '{_without_secrets(whole)}' something is not NAME=VALUE: "
+                f"in '{without_secrets(whole)}' something is not NAME=VALUE: "
                 "percent-encode what is no separator"
             )
         if noun in pairs:
             raise ConfigurationError(
-                f"a name stands twice in '{_without_secrets(whole)}': leave one out"
+                f"a name stands twice in '{without_secrets(whole)}': leave one out"
             )
         pairs[noun] = value
     return pairs
@@ -369,9 +369,10 @@ def _with_query(path: str, settings: Mapping[str, str]) -> str:
     return f"{path}?{query}" if query else path
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
+    """A URI as a message may quote it."""
     # All that follows, because a PIN may have a separator in it by mistake.
-    return re.sub(r"(pin-value=).*", r"\1…", text, flags=re.DOTALL)
+    return re.sub(r"(pin-value=).*", r"\1…", text, flags=re.DOTALL | re.IGNORECASE)
 
 
 def _absolute(path: str) -> Path:
