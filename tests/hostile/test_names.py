@@ -68,7 +68,8 @@ def goes_everywhere(store: parsec_keys.KeyStore, name: str) -> None:
     try:
         key = store.generate_ec(name, P256)
         assert key.name == name
-        assert name in [each.name for each in store.keys()]
+        listed = store.keys()
+        assert name in [each.name for each in listed]
         for loaded in (store.load(name), parsec_keys.load_key(key.uri)):
             assert isinstance(loaded, ec.EllipticCurvePrivateKey)
             assert loaded == key
@@ -123,13 +124,12 @@ def test_a_huge_name(store: parsec_keys.KeyStore) -> None:
         with pytest.raises((KeyNotFound, NotSupported)) as caught:
             use(HUGE)
         assert len(str(caught.value)) < 2100
-    try:
-        key = store.generate_ec(HUGE, P256)
-    except NotSupported as e:
-        assert "longer than it allows" in str(e)
-        assert store.url.startswith("unix:")
+    if store.url.startswith("unix:"):
+        with pytest.raises(NotSupported, match="longer than it allows"):
+            store.generate_ec(HUGE, P256)
         assert store.keys() == ()
         return
+    key = store.generate_ec(HUGE, P256)
     assert store.keys()[0].name == key.name == HUGE
     key.public_key().verify(key.sign(b"", ECDSA), b"", ECDSA)
     store.delete(HUGE)

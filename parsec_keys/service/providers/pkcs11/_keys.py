@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from parsec_keys.errors import NotSupported, ProviderFailure
+from parsec_keys.errors import NotSupported, ProviderFailure, StorageFailure
 from parsec_keys.psa.attributes import KeyAttributes, RsaKeyPair, UsageFlags
 from parsec_keys.service.key_formats import (
     curve_of,
@@ -61,15 +61,28 @@ _NOTHING_SAID: Final = dict.fromkeys(
 
 
 def find(key_id: bytes) -> dict[Any, Any]:
-    """The template that finds a key: by CKA_ID, or by what named it before."""
+    """The template that finds a key: by CKA_ID, or by what named it before.
+
+    Raises:
+        StorageFailure: the key id is damaged.
+    """
     if not key_id.startswith(_NAMED):
         return {Attribute.ID: key_id}
-    names = json.loads(key_id.removeprefix(_NAMED))
     template: dict[Any, Any] = {}
-    if "id" in names:
-        template[Attribute.ID] = bytes.fromhex(names["id"])
-    if "label" in names:
-        template[Attribute.LABEL] = names["label"]
+    try:
+        names = dict(json.loads(key_id.removeprefix(_NAMED)))
+        if "id" in names:
+            template[Attribute.ID] = bytes.fromhex(names["id"])
+        if "label" in names:
+            names["label"].encode()
+            template[Attribute.LABEL] = names["label"]
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        template = {}
+    if not template:  # It would find every key.
+        raise StorageFailure(
+            "the record of a key on a token is damaged: restore the key info from a "
+            "backup"
+        )
     return template
 
 

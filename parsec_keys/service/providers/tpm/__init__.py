@@ -33,12 +33,11 @@ from parsec_keys.service.providers.tpm import (
     _signing,
 )
 from parsec_keys.service.providers.tpm._chip import Chip
+from parsec_keys.service.providers.tpm._key_id import LONGEST_AUTH
 from parsec_keys.service.secret import Secret
 
 _UUID: Final = "1e4954a4-ff21-46d3-ab0c-661eeb667e1d"
 _LONGEST_TCTI: Final = 1000
-_LONGEST_AUTH: Final = 64
-"""As long as the longest digest (TPM 2.0 part 2, section 10.4.5)."""
 _RANDOM_CHUNK: Final = 64
 """A TPM gives as many random bytes at once as it likes: no more than a digest has."""
 
@@ -191,8 +190,8 @@ def _check_tcti(tcti: str) -> None:
 
 
 def _check_auth(auth: Secret | None, name: str) -> None:
-    if auth is not None and len(auth) > _LONGEST_AUTH:
+    if auth is not None and len(auth) > LONGEST_AUTH:
         raise ConfigurationError(
             f"{name} has {len(auth)} octets, and no TPM has an auth value of more than "
-            f"{_LONGEST_AUTH}: correct it, or its file"
+            f"{LONGEST_AUTH}: correct it, or its file"
         )

@@ -21,6 +21,7 @@ from parsec_keys.service.providers import AdoptedKey
 from parsec_keys.service.providers.tpm import _tss
 from parsec_keys.service.providers.tpm._chip import Chip
 from parsec_keys.service.providers.tpm._key_id import (
+    PERSISTENT_HANDLES,
     LoadableKey,
     PersistentKey,
     encode_key_id,
@@ -28,7 +29,6 @@ from parsec_keys.service.providers.tpm._key_id import (
 from parsec_keys.service.providers.tpm._keys import public_key_data
 
 _OWNER_PARENTS: Final = frozenset({int(_tss.TPM2_RH.OWNER)})
-_PERSISTENT: Final = range(0x81000000, 0x82000000)
 
 
 def find(chip: Chip, reference: str) -> AdoptedKey:
@@ -102,7 +102,7 @@ def _loadable(chip: Chip, path: Path, key: Any) -> LoadableKey:
     public, private = key.public.marshal(), key.private.marshal()
     if parent in _OWNER_PARENTS:
         return LoadableKey(chip.primary_name, public, private, b"")
-    if parent in _PERSISTENT:
+    if parent in PERSISTENT_HANDLES:
         _, name = _read(chip, parent)
         return LoadableKey(name, public, private, b"", parent)
     raise NotSupported(

@@ -17,6 +17,10 @@ _WRAPPED: Final = b"\x01"
 _PERSISTENT: Final = b"\x02"
 _WRAPPED_BY_RUST: Final = b"\x03"
 _HANDLE_LENGTH: Final = 4
+LONGEST_AUTH: Final = 64
+"""As long as the longest digest (TPM 2.0 part 2, section 10.4.5)."""
+PERSISTENT_HANDLES: Final = range(0x81000000, 0x82000000)
+"""Any other may be an object of ours in the TPM (TPM 2.0 part 2, section 7.2)."""
 
 
 class Primary(enum.Enum):
@@ -70,12 +74,17 @@ def decode_key_id(key_id: bytes) -> LoadableKey | PersistentKey:
         StorageFailure: it is damaged, or from a newer version.
     """
     version, parts = key_id[:1], _split(key_id[1:])
+    if any(len(auth) > LONGEST_AUTH for auth in parts[3:4]):
+        raise _damaged()
     handle = int.from_bytes(parts[0 if version == _PERSISTENT else -1], "big")
-    if version == _PERSISTENT and len(parts) == 2 and handle:
+    if version == _PERSISTENT and len(parts) == 2 and handle in PERSISTENT_HANDLES:
         return PersistentKey(handle, parts[1])
-    if version == _WRAPPED and len(parts) == 5 and len(parts[4]) <= _HANDLE_LENGTH:
-        parent, public, private, auth, _ = parts
-        return LoadableKey(parent, public, private, auth, handle or None)
+    if version == _WRAPPED and len(parts) == 5:
+        parent, public, private, auth, parent_handle = parts
+        if not parent_handle:
+            return LoadableKey(parent, public, private, auth)
+        if handle in PERSISTENT_HANDLES:
+            return LoadableKey(parent, public, private, auth, handle)
     if version == _WRAPPED_BY_RUST and len(parts) == 4:
         parent, public, private, auth = parts
         return LoadableKey(parent, public, private, auth, primary=Primary.RUST_PARSEC)
