@@ -245,7 +245,10 @@ class KeyStore:
             except (errors.NotSupported, errors.InvalidArgument) as e:
                 refused = e
         if refused is not None:
-            raise refused
+            try:
+                raise refused
+            finally:
+                del refused  # It holds this frame, which would hold it and the key.
 
     def _attributes(
         self,

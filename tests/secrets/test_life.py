@@ -108,13 +108,24 @@ def auth_values(facility: Facility) -> Forms:
 
 def test_an_embedded_store(facility: Facility, keys: tuple[list[str], Forms]) -> None:
     files, forms = keys
-    secret = facility.secret
     arguments = (facility.url, facility.wrong, *files)
     with Life(*arguments, environment=facility.environment) as life:
+        live(facility, life, facility.secret | forms)
+        life.go_on()
+        life.end()
+
+
+def test_the_memory_of_an_embedded_store(
+    facility: Facility, keys: tuple[list[str], Forms]
+) -> None:
+    """A closed store has left nothing there, without a collection of garbage."""
+    secret, environment = facility.secret, {**facility.environment, "FRUGAL": "1"}
+    arguments = (facility.url, facility.wrong, *keys[0])
+    with Life(*arguments, environment=environment) as life:
         life.wait_for("open")
         assert "right, octets" in found_in_memory(life.process.pid, secret)
 
-        live(facility, life, secret | forms)
+        live(facility, life, secret)
 
         assert found_in_memory(life.process.pid, secret) == set()
         life.go_on()

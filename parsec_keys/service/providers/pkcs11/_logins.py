@@ -112,13 +112,19 @@ class Logins:
         if result in (OK, ALREADY_LOGGED_IN):
             return session
         close(session)
-        error = login_error(result)
+        raise self._refusal(_which(token), digest, login_error(result), asked)
+
+    def _refusal(
+        self, which: _Which, digest: bytes, error: exceptions.PKCS11Error, asked: str
+    ) -> Exception:
+        """What to raise where the token lets nobody in, made where no PIN is."""
         if isinstance(error, (*LOST, *SICK)):
-            raise error
+            return error
         refusal = translated(error, asked)
+        refusal.__cause__ = error
         if isinstance(refusal, PinIncorrect):
-            self._refused.add((_which(token), digest))
-        raise refusal from error
+            self._refused.add((which, digest))
+        return refusal
 
 
 _dead: Final[list[object]] = []

@@ -171,9 +171,9 @@ class Token:
             except exceptions.PKCS11Error as e:
                 if cure is None or not self._may_recover(e):
                     raise translated(e, asked) from e
-                error = e
-            # A session in the middle of something is closed, and the others are good.
-            if not isinstance(error, exceptions.OperationActive):
+                # Its session is closed, and the others are good.
+                is_cured = isinstance(e, exceptions.OperationActive)
+            if not is_cured:
                 self._apply(cure, asked, era, life)
         raise AssertionError
 
@@ -370,7 +370,10 @@ def _find(config: Pkcs11Config, library: Any) -> Any:
     if len(matching) == 1:
         return matching[0]
     if not matching and error is not None:
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # It holds this frame, which would hold it and the PIN.
     names = ", ".join(sorted(f"'{token.label}'" for token in there)) or "none"
     if matching:
         raise ConfigurationError(
