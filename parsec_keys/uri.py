@@ -32,6 +32,7 @@ _FORMS: Final = (
     "software:[DIR], tpm:TCTI, pkcs11:token=…?module-path=…, unix:SOCKET or the path "
     "of a .toml file"
 )
+_MISPLACED_PIN: Final = re.compile(r"(?<![?&])pin-value=", re.IGNORECASE)
 _SLOT: Final = re.compile(r"[0-9]{1,20}")
 _TSS2_PEM: Final = b"-----BEGIN TSS2 PRIVATE KEY-----"
 # RFC 7512, section 2.3: which attributes tell a token, and which an object on it.
@@ -270,6 +271,12 @@ def _pkcs11_key(uri: str) -> AdoptedKeyUri:
 
 
 def _pkcs11_parts(uri: str) -> tuple[dict[str, str], dict[str, str]]:
+    if _MISPLACED_PIN.search(uri):
+        # It would be the end of a path or a label, which messages repeat.
+        raise ConfigurationError(
+            f"in '{without_secrets(uri)}' neither ? nor & stands before pin-value=: "
+            "put one there"
+        )
     path, _, query_text = uri.removeprefix("pkcs11:").partition("?")
     attributes = _pairs(path, ";", uri)
     known = _TOKEN_ATTRIBUTES | _OBJECT_ATTRIBUTES | _IGNORED_ATTRIBUTES

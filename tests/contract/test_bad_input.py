@@ -108,6 +108,8 @@ def test_a_sentence_about_any_name(store: parsec_keys.KeyStore, name: str) -> No
         "pkcs11:token=x?module-path=/x&pin-value=1&98765=2",
         "pkcs11:token=x?module-path=/x&pin-value=1&98765&98765",
         "pkcs12:token=x?pin-value=98765",
+        "pkcs11:token=x?module-path=/x.so;pin-value=98765",
+        "pkcs11:token=x;pin-value=98765?module-path=/x",
     ],
 )
 def test_a_pin_is_not_repeated(url: str) -> None:
