@@ -19,7 +19,7 @@ from parsec_keys.errors import AuthenticationError, Error, ServiceUnavailable
 from parsec_keys.service import call_gate
 from parsec_keys.service.config import TpmConfig
 from parsec_keys.service.key_info import KeyRecord
-from parsec_keys.service.providers.tpm import TpmProvider, _chip, _connection, _tss
+from parsec_keys.service.providers.tpm import TpmProvider, _connection, _slots, _tss
 from parsec_keys.service.providers.tpm._key_id import (
     LoadableKey,
     decode_key_id,
@@ -428,7 +428,7 @@ def test_one_slot_does_for_keys_that_were_used_before(
     esapi: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_chip, "_PAUSES", (0.001,))
+    monkeypatch.setattr(_slots, "_PAUSES", (0.001,))
     all_sign(tpm, keys * 2)
     new = generated(tpm, ec_attributes(256))
     for handle in handles(esapi):

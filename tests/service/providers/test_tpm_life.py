@@ -25,7 +25,7 @@ from parsec_keys.errors import (
     StorageFailure,
 )
 from parsec_keys.service.config import TpmConfig
-from parsec_keys.service.providers.tpm import TpmProvider, _chip, _tss
+from parsec_keys.service.providers.tpm import TpmProvider, _slots, _tss
 from parsec_keys.service.providers.tpm._key_id import (
     LoadableKey,
     PersistentKey,
@@ -144,7 +144,7 @@ def test_others_fill_the_slots(
     esapi: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_chip, "_PAUSES", (0.001,))
+    monkeypatch.setattr(_slots, "_PAUSES", (0.001,))
     key = generated(tpm, ec_attributes(256))
     tpm.close()
     foreign = [esapi.create_primary(None, "ecc")[0] for _ in range(3)]
