@@ -22,8 +22,8 @@ SOFTHSM_MODULES: Final = (
     Path("/usr/lib/softhsm/libsofthsm2.so"),
     Path("/usr/lib64/pkcs11/libsofthsm2.so"),
 )
-PIN: Final = "1234"
-"""The user PIN of every token that is made here."""
+PIN: Final = "hush4711"
+"""The user PIN of every token that is made here: none that output has by chance."""
 _START_SECONDS: Final = 10.0
 _PORTS: Final = (10_000, 32_000)
 _GET_CAPABILITY: Final = bytes((0, 0, 0, 1))

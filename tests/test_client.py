@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 import parsec_keys
-from parsec_keys.emulators import SoftHsm
+from parsec_keys.emulators import PIN, SoftHsm
 from parsec_keys.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -315,7 +315,7 @@ def test_a_daemon_that_is_killed_at_work(daemon: Daemon) -> None:
 def token_of(softhsm: SoftHsm) -> str:
     return (
         '[[provider]]\nprovider_type = "Pkcs11"\ntoken_label = "shared"\n'
-        f"library_path = '{softhsm.module}'\nuser_pin = \"1234\"\n"
+        f"library_path = '{softhsm.module}'\nuser_pin = \"{PIN}\"\n"
     )
 
 

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
+from parsec_keys.emulators import PIN
 from parsec_keys.tls import _reference
 from parsec_keys.tls._reference import EC_OID, RSA_OID
 
@@ -38,7 +39,7 @@ def run(provider: str, new_url: Callable[[str], str], tmp_path: Path) -> Run:
             check=False,
         )
         assert done.returncode == status, done.stderr.decode()
-        assert b"1234" not in done.stdout + done.stderr
+        assert PIN.encode() not in done.stdout + done.stderr
         assert b"Traceback" not in done.stderr
         return done
 

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.backends.openssl import backend
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from parsec_keys.emulators import SoftHsm
+from parsec_keys.emulators import PIN, SoftHsm
 from parsec_keys.service.key_info_sqlite import FILE_NAME
 from tests.conftest import TOKENS, open_or_miss
 
@@ -53,7 +53,7 @@ def doctor(
     )
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
-    assert "1234" not in done.stdout + done.stderr
+    assert PIN not in done.stdout + done.stderr
     found: list[dict[str, str]] = json.loads(done.stdout)
     return found, done.stderr
 

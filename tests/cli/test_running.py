@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
+from parsec_keys.emulators import PIN
 from tests.conftest import open_or_miss
 from tests.tls.handshakes import files
 
@@ -99,7 +100,7 @@ def parsec_keys_run(
         timeout=60,
     )
     assert "Traceback" not in done.stderr
-    assert "1234" not in done.stdout + done.stderr
+    assert PIN not in done.stdout + done.stderr
     return done
 
 

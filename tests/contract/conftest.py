@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import parsec_keys
 from interop._parsec import Served, hardware, rust_service
-from parsec_keys.emulators import SoftHsm, Swtpm
+from parsec_keys.emulators import PIN, SoftHsm, Swtpm
 from parsec_keys.errors import KeyNotFound, ServiceUnavailable
 from parsec_keys.psa.algorithms import PermittedAlgorithm
 from tests.conftest import open_or_miss
@@ -58,7 +58,7 @@ def daemon_url(
             softhsm: SoftHsm = request.getfixturevalue("softhsm")
             return (
                 '[[provider]]\nprovider_type = "Pkcs11"\ntoken_label = "shared"\n'
-                f"library_path = '{softhsm.module}'\nuser_pin = \"1234\"\n"
+                f"library_path = '{softhsm.module}'\nuser_pin = \"{PIN}\"\n"
             )
 
         def make(provider: str) -> str:

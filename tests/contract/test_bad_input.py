@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
-from parsec_keys.emulators import SoftHsm, free_port_pair
+from parsec_keys.emulators import PIN, SoftHsm, free_port_pair
 from parsec_keys.errors import (
     ConfigurationError,
     Error,
@@ -155,7 +155,7 @@ def test_several_tokens_match(softhsm: SoftHsm) -> None:
 
 def test_a_wrong_pin_is_tried_once(softhsm: SoftHsm, tmp_path: Path) -> None:
     url = softhsm.url("pin", tmp_path)
-    wrong = url.replace("pin-value=1234", "pin-value=4321")
+    wrong = url.replace(f"pin-value={PIN}", "pin-value=4321")
 
     first, second = refused(wrong, PinIncorrect), refused(wrong, PinIncorrect)
 
@@ -173,7 +173,7 @@ def test_no_pin(softhsm: SoftHsm, tmp_path: Path) -> None:
     with parsec_keys.open_store(url) as store:
         store.generate_ec("key", P256)
 
-    with parsec_keys.open_store(url.replace("&pin-value=1234", "")) as store:
+    with parsec_keys.open_store(url.replace(f"&pin-value={PIN}", "")) as store:
         with pytest.raises(Error, match=r"login|pin-value|expected") as caught:
             store.load("key").sign(b"", ECDSA)
         assert not isinstance(caught.value, ValueError)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 import parsec_keys
 from parsec_keys._pyca import CURVES
+from parsec_keys.emulators import PIN
 from parsec_keys.errors import (
     KeyExists,
     KeyNotFound,
@@ -233,8 +234,8 @@ def test_copies_pickles_and_uris_are_the_same_key(
     url = new_url(provider)
     if provider == "pkcs11":
         # A pickle has no PIN in it: one that works elsewhere names its source.
-        (tmp_path / "pin").write_text("1234\n")
-        url = url.replace("pin-value=1234", f"pin-source=file:{tmp_path / 'pin'}")
+        (tmp_path / "pin").write_text(f"{PIN}\n")
+        url = url.replace(f"pin-value={PIN}", f"pin-source=file:{tmp_path / 'pin'}")
     with parsec_keys.open_store(url) as store:
         key = store.generate_ec("key", P256)
         assert copy.copy(key) is key
@@ -255,8 +256,8 @@ def test_no_pin_in_words(new_url: Callable[[str], str]) -> None:
     with parsec_keys.open_store(new_url("pkcs11")) as store:
         key = store.generate_ec("key", P256)
         for text in (key.uri, repr(key), store.url, repr(store)):
-            assert "1234" not in text
-        assert b"1234" not in pickle.dumps(key)
+            assert PIN not in text
+        assert PIN.encode() not in pickle.dumps(key)
 
 
 def test_private_numbers_are_the_public_ones(shared_store: Any) -> None:

@@ -56,7 +56,7 @@ class Token:
         self._folder = softhsm.configuration.parent
         self.table = (
             f'[[provider]]\nprovider_type = "Pkcs11"\ntoken_label = "{label}"\n'
-            f"library_path = '{softhsm.module}'\nuser_pin = \"1234\"\n"
+            f"library_path = '{softhsm.module}'\nuser_pin = \"{PIN}\"\n"
         )
 
     def check(self, folder: Path, uids: set[str]) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from parsec_keys.emulators import PIN
 from tests.service.providers.tokens import Token, url
 
 SOURCE = Path(__file__).with_name("faulty_module.c")
@@ -53,7 +54,7 @@ class Faults:
         self._token = token
         self._injector = ctypes.CDLL(str(module))
 
-    def url(self, store: Path, pin: str | None = "1234") -> str:
+    def url(self, store: Path, pin: str | None = PIN) -> str:
         """The URL of a store on the token behind the injector."""
         return url(self._token, store, pin, self.module)
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
 import parsec_keys
+from parsec_keys.emulators import PIN
 from parsec_keys.errors import AuthenticationError, Error, PinIncorrect, PinLocked
 from tests.service.providers.children import in_a_child
 from tests.service.providers.faults import Faults
@@ -36,7 +37,7 @@ def flags(token: Token) -> int:
     return raw.state(raw.slot_of(token.label)).flags & (COUNT_LOW | FINAL_TRY | LOCKED)
 
 
-def opens(token: Token, store: Path, pin: str | None = "1234") -> None:
+def opens(token: Token, store: Path, pin: str | None = PIN) -> None:
     with parsec_keys.open_store(url(token, store, pin)):
         pass
 
@@ -74,7 +75,7 @@ def test_a_token_that_warns_of_its_last_try_is_not_tried(
         session = raw.open_session(raw.slot_of(token.label))
         while not flags(token) & FINAL_TRY:
             assert raw.login(session, b"0000") != 0
-        for pin in ("4321", "1234"):
+        for pin in ("4321", PIN):
             with pytest.raises(AuthenticationError, match="not tried: one more wrong"):
                 opens(token, tmp_path, pin)
         assert flags(token) & FINAL_TRY
@@ -115,7 +116,7 @@ def test_a_pin_that_changes(
         with parsec_keys.open_store(inject.url(tmp_path)) as store:
             key = store.generate_rsa("key")
             session = raw.open_session(raw.slot_of(token.label))
-            assert raw.set_pin(session, b"1234", b"567890") == 0
+            assert raw.set_pin(session, PIN.encode(), b"567890") == 0
             signs(key)  # Who is in stays in.
             with pytest.raises(AuthenticationError, match="close that store first"):
                 parsec_keys.open_store(inject.url(tmp_path, "567890"))
@@ -151,8 +152,8 @@ def test_pins_of_any_bytes(
         raw = RawModule(token.module)
         raw.initialize()
         session = raw.open_session(raw.slot_of(token.label))
-        assert raw.login(session, b"1234") == 0
-        assert raw.set_pin(session, b"1234", pin) == 0
+        assert raw.login(session, PIN.encode()) == 0
+        assert raw.set_pin(session, PIN.encode(), pin) == 0
         raw.close_session(session)
         base = url(token, tmp_path / "store", None)
         for said in (f"pin-value={quote(pin)}", f"pin-source=file:{tmp_path / 'pin'}"):
