@@ -131,10 +131,14 @@ def sign_digest(provider: Signer, key: KeyRecord, asked: Any, hashed: bytes) -> 
                 f"the record of {key.described} stands for another key: restore the "
                 "key info from a backup, or delete the key"
             )
+        if len(_proved) >= _MOST_PROVED:
+            _proved.clear()  # The next signature of each is verified once more.
         _proved.add(proved)
     return signature
 
 
+_MOST_PROVED: Final = 4096
+"""For a process that makes and deletes keys for ever: about 1 kB each."""
 _proved: Final[set[tuple[bytes, bytes, bytes]]] = set()
 
 

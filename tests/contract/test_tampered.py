@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
 from parsec_keys.errors import Error, StorageFailure
+from parsec_keys.service import key_operations
 from parsec_keys.service.key_info_sqlite import FILE_NAME
 
 P256 = ec.SECP256R1()
@@ -110,3 +111,17 @@ def test_what_is_not_ours_among_the_intents(tampered: tuple[str, Path]) -> None:
 
     with parsec_keys.open_store(url) as store:
         assert len(store.keys()) == 2
+
+
+def test_which_records_are_proved_is_not_remembered_for_ever(
+    provider: str, embedded_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_operations, "_MOST_PROVED", 3)
+    key_operations._proved.clear()
+    with parsec_keys.open_store(embedded_url(provider)) as store:
+        kept = store.generate_ec("kept", P256)
+        for _ in range(5):
+            for key in (kept, store.generate_ec("key", P256)):
+                key.public_key().verify(key.sign(b"", ECDSA), b"", ECDSA)
+                assert 0 < len(key_operations._proved) <= 3
+            store.delete("key")
