@@ -7,6 +7,7 @@ import ssl
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -88,10 +89,14 @@ def swtpm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swtpm]:
         missing("tpm", str(e))
     with emulator:
         yield emulator
+        if find_spec("tpm2_pytss"):
+            from tests.leftovers import check_tpm
+
+            check_tpm(emulator)
 
 
 @pytest.fixture(scope="session")
-def softhsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
+def softhsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
     """SoftHSM with its tokens, which it looks for when it is loaded and not later."""
     try:
         emulator = SoftHsm(tmp_path_factory.mktemp("softhsm"))
@@ -99,7 +104,11 @@ def softhsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
             emulator.add_token(label)
     except Error as e:
         missing("pkcs11", str(e))
-    return emulator
+    yield emulator
+    if find_spec("tpm2_pytss"):
+        from tests.leftovers import check_tokens
+
+        check_tokens(emulator)
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,7 @@ def daemon_url(
             if provider == "tpm":
                 folder = tmp_path_factory.mktemp("daemon-swtpm")
                 swtpm = running.enter_context(Swtpm(folder))
+                running.callback(_check_leftovers, swtpm)
                 return (
                     f'[[provider]]\nprovider_type = "Tpm"\ntcti = "{swtpm.tcti}"\n'
                     'owner_hierarchy_auth = ""\n'
@@ -73,6 +74,12 @@ def daemon_url(
             return f"{daemons[provider].url}?application={next(numbers)}"
 
         yield make
+
+
+def _check_leftovers(swtpm: Swtpm) -> None:
+    from tests.leftovers import check_tpm
+
+    check_tpm(swtpm)
 
 
 @pytest.fixture(scope="session")

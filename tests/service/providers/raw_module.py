@@ -14,6 +14,10 @@ OK = 0
 OS_LOCKING = 2
 SECURITY_OFFICER, USER = 0, 1
 SERIAL, READ_WRITE = 4, 2
+INITIALIZED = 0x400
+"""CKF_TOKEN_INITIALIZED."""
+PUBLIC = 2
+"""CKS_RW_PUBLIC_SESSION, of who can write and is nobody."""
 SERIAL_AT, FLAGS_AT, SESSIONS_AT = 80, 96, 112
 """Offsets in CK_TOKEN_INFO (PKCS#11 3.0, section 3.2)."""
 
@@ -84,6 +88,11 @@ class RawModule:
 
     def logout(self, session: int) -> int:
         return self.call("C_Logout", session)
+
+    def is_logged_in(self, session: int) -> bool:
+        info = (ctypes.c_ulong * 4)()
+        self._check("C_GetSessionInfo", session, info)
+        return info[1] != PUBLIC
 
     def set_pin(self, session: int, old: bytes, new: bytes) -> int:
         return self.call("C_SetPIN", session, old, len(old), new, len(new))
