@@ -19,6 +19,7 @@ from parsec_keys.errors import (
 from parsec_keys.psa.algorithms import Hash, RsaPkcs1v15Sign, RsaPss
 from parsec_keys.psa.attributes import UsageFlags
 from parsec_keys.service.providers.tpm import TpmProvider, _tss
+from tests.service.providers.children import in_a_child
 from tests.service.providers.tpm_keys import (
     adopted,
     ec_attributes,
@@ -63,6 +64,23 @@ def test_a_key_with_a_password_is_tried_once(tpm: TpmProvider, esapi: Any) -> No
         with pytest.raises(AuthenticationError, match="password of its own"):
             signs(tpm, key)
 
+    assert lockout_counter(esapi) == 1
+
+
+def test_a_key_with_a_password_is_not_tried_again_in_a_child(
+    tpm: TpmProvider, esapi: Any
+) -> None:
+    _persist(esapi, NO_AUTH, 0x81000010, auth=b"password")
+    key = adopted(tpm, "handle=0x81000010")
+    with pytest.raises(AuthenticationError, match="password of its own"):
+        signs(tpm, key)
+
+    def child() -> None:
+        with pytest.raises(AuthenticationError, match="password of its own"):
+            signs(tpm, key)
+        tpm.close()
+
+    in_a_child(child)
     assert lockout_counter(esapi) == 1
 
 

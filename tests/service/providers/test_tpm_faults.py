@@ -39,6 +39,8 @@ from tests.service.providers.tpm_keys import (
 )
 
 WARNINGS = {"RETRY": 0x922, "YIELDED": 0x908, "TESTING": 0x90A, "NV_RATE": 0x920}
+FEW_SESSIONS = {"CONTEXT_GAP": 0x901, "SESSION_HANDLES": 0x905}
+"""What TPM2_StartAuthSession says where others have sessions in saved contexts."""
 ALWAYS = 10_000
 
 
@@ -89,12 +91,13 @@ def test_warnings_that_go_away(
     assert handles(esapi) == []
 
 
+@pytest.mark.parametrize("name", WARNINGS)
 def test_a_warning_that_does_not_go_away(
-    tpm: TpmProvider, relay: Relay, monkeypatch: pytest.MonkeyPatch
+    tpm: TpmProvider, relay: Relay, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     key = generated(tpm, ec_attributes(256))
     monkeypatch.setattr(_connection, "PATIENCE_SECONDS", 0.05)
-    relay.harm(Command.SIGN, WARNINGS["TESTING"], times=ALWAYS)
+    relay.harm(Command.SIGN, WARNINGS[name], times=ALWAYS)
 
     with pytest.raises(ServiceUnavailable, match="busy"):
         signs(tpm, key)
@@ -465,6 +468,69 @@ def test_slots_that_are_given_back_meanwhile(
     signs(tpm, key)
     thread.join()
     tpm.close()
+
+
+@pytest.fixture
+def bus(relay: Relay) -> Iterator[TpmProvider]:
+    """A TPM whose commands need a session."""
+    opened = TpmProvider.open(TpmConfig(relay.tcti, protect_bus=True))
+    yield opened
+    opened.close()
+
+
+def started_session(esapi: Any) -> Any:
+    return esapi.start_auth_session(
+        tpm_key=_tss.ESYS_TR.NONE,
+        bind=_tss.ESYS_TR.NONE,
+        session_type=_tss.TPM2_SE.HMAC,
+        symmetric=_tss.NO_CIPHER,
+        auth_hash=_tss.TPM2_ALG.SHA256,
+    )
+
+
+def test_others_take_all_sessions(
+    bus: TpmProvider, relay: Relay, esapi: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_slots, "_PAUSES", (0.001,))
+    key = generated(bus, ec_attributes(256))
+    for _ in range(2):
+        # Another store moves in, and its session goes with it.
+        TpmProvider.open(TpmConfig(relay.tcti)).close()
+        theirs = [started_session(esapi) for _ in range(3)]
+
+        for _ in range(2):
+            with pytest.raises(ServiceUnavailable, match="resource manager"):
+                signs(bus, key)
+
+        for each in theirs:
+            esapi.flush_context(each)
+        signs(bus, key)
+    bus.close()
+    assert handles(esapi) == []
+
+
+@pytest.mark.parametrize("code", FEW_SESSIONS.values(), ids=FEW_SESSIONS)
+def test_others_have_saved_too_many_sessions(
+    bus: TpmProvider,
+    relay: Relay,
+    esapi: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+) -> None:
+    key = generated(bus, ec_attributes(256))
+    relay.harm(Command.START_AUTH_SESSION, code, times=3)
+    relay.cut()
+    signs(bus, key)
+    assert relay.left(Command.START_AUTH_SESSION) == 0
+
+    monkeypatch.setattr(_slots, "_PAUSES", (0.001,))
+    relay.harm(Command.START_AUTH_SESSION, code, times=ALWAYS)
+    relay.cut()
+    with pytest.raises(ServiceUnavailable, match="resource manager"):
+        signs(bus, key)
+
+    relay.harm_no_more()
+    signs(bus, key)
 
 
 def test_nothing_that_is_wrong_counts_as_a_dictionary_attack(

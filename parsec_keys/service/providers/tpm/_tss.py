@@ -181,9 +181,10 @@ _BAD_SEQUENCE: Final = 0x70007
 """TSS2_ESYS_RC_BAD_SEQUENCE: the context still waits for the answer to a command whose
 line was cut."""
 SLOTS_FULL: Final = frozenset(
-    {TPM2_RC.OBJECT_MEMORY, TPM2_RC.SESSION_MEMORY, TPM2_RC.OBJECT_HANDLES}
+    {TPM2_RC.OBJECT_MEMORY, TPM2_RC.OBJECT_HANDLES}
+    | {TPM2_RC.SESSION_MEMORY, TPM2_RC.SESSION_HANDLES, TPM2_RC.CONTEXT_GAP}
 )
-"""Warnings that go away when one of our objects leaves the TPM."""
+"""Warnings that go away when an object of ours leaves the TPM, or others give back."""
 AGAIN: Final = frozenset(
     {TPM2_RC.RETRY, TPM2_RC.YIELDED, TPM2_RC.TESTING, TPM2_RC.NV_RATE}
 )
