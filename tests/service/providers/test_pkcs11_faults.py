@@ -30,7 +30,7 @@ from tests.service.providers import faults
 from tests.service.providers.children import in_a_child
 from tests.service.providers.faults import ALWAYS, Faults
 from tests.service.providers.raw_module import RawModule
-from tests.service.providers.tokens import Token
+from tests.service.providers.tokens import Token, Tpm2Token
 from tests.service.providers.waiting import wait_until
 
 T = TypeVar("T")
@@ -89,6 +89,35 @@ def test_a_failure_that_passes_is_not_seen(
         assert inject.sessions <= 2
 
     in_a_store(work)
+
+
+def test_every_module_bears_the_cures(
+    any_token: tuple[str, Token], injector: Path, tmp_path: Path
+) -> None:
+    """A new session, the token found again, the module started again."""
+    kind, token = any_token
+    pkcs1 = padding.PKCS1v15()
+
+    def work() -> None:
+        inject = Faults(injector, token)
+        with parsec_keys.open_store(inject.url(tmp_path)) as store:
+            key = store.generate_rsa("key", 2048 if kind == "tpm2-pkcs11" else 1024)
+            for code in (
+                *(faults.OPERATION_ACTIVE, faults.SESSION_HANDLE_INVALID),
+                *(faults.KEY_HANDLE_INVALID, faults.USER_NOT_LOGGED_IN),
+                *(faults.DEVICE_REMOVED, faults.DEVICE_ERROR),
+            ):
+                for times in (1, 2):
+                    inject.answer("C_SignInit", code, times=times)
+                    signature = key.sign(b"data", pkcs1, SHA256)
+                    key.public_key().verify(signature, b"data", pkcs1, SHA256)
+            store.delete("key")
+            assert 1 < inject.calls("C_Initialize") == inject.calls("C_Finalize") + 1
+            assert inject.sessions <= 2
+
+    if isinstance(token, Tpm2Token):
+        token.flush()
+    in_a_child(work)
 
 
 @pytest.mark.parametrize(

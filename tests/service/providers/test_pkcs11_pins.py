@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import padding
 import parsec_keys
 from parsec_keys.emulators import PIN
 from parsec_keys.errors import AuthenticationError, Error, PinIncorrect, PinLocked
+from parsec_keys.service.providers.tpm import _tss
 from tests.service.providers.children import in_a_child
 from tests.service.providers.faults import Faults
 from tests.service.providers.raw_module import RawModule
-from tests.service.providers.tokens import SoftHsmToken, Token, url
+from tests.service.providers.tokens import SoftHsmToken, Token, Tpm2Token, url
+from tests.service.providers.tpm_keys import lockout_counter
 
 SHA256 = hashes.SHA256()
 PKCS1 = padding.PKCS1v15()
@@ -63,6 +66,26 @@ def test_a_wrong_pin_is_tried_once(
     in_a_child(work)
 
 
+def test_a_wrong_pin_of_a_tpms_token_is_tried_once(
+    new_token: Callable[[str], Token], tmp_path: Path
+) -> None:
+    """It has no warnings; its TPM counts."""
+    token = new_token("tpm2-pkcs11")
+    assert isinstance(token, Tpm2Token)
+
+    def work() -> None:
+        token.enter()
+        for _ in range(6):
+            with pytest.raises(PinIncorrect):
+                opens(token, tmp_path, "4321")
+        opens(token, tmp_path)
+
+    in_a_child(work)
+    token.flush()
+    with contextlib.closing(_tss.ESAPI(token.swtpm.tcti)) as esapi:
+        assert lockout_counter(esapi) == 1
+
+
 def test_a_token_that_warns_of_its_last_try_is_not_tried(
     new_token: Callable[[str], Token], tmp_path: Path
 ) -> None:
@@ -105,10 +128,11 @@ def test_a_tpm_that_locks_its_tokens(
     in_a_child(work)
 
 
+@pytest.mark.parametrize("kind", ["softhsm", "opencryptoki"])
 def test_a_pin_that_changes(
-    new_token: Callable[[str], Token], injector: Path, tmp_path: Path
+    new_token: Callable[[str], Token], injector: Path, tmp_path: Path, kind: str
 ) -> None:
-    token = new_token("softhsm")
+    token = new_token(kind)
 
     def work() -> None:
         inject = Faults(injector, token)
