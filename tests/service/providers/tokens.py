@@ -136,8 +136,8 @@ class OpencryptokiToken:
     """opencryptoki's software token, with its daemon, in namespaces of their own.
 
     Its folders and its daemon's socket are the machine's; here they are mounted over,
-    for this token's processes alone, so that no root and no token of the machine is
-    needed.
+    for this token's processes alone, so that no token of the machine is touched. Nor
+    is a root needed, but in a chroot, whose processes get no user namespaces.
     """
 
     label = "token"
@@ -149,6 +149,7 @@ class OpencryptokiToken:
             "etc",
             "log",
             "run/lock/opencryptoki/swtok",
+            "root",
         ):
             (directory / folder).mkdir(parents=True)
         (directory / "etc/opencryptoki.conf").write_text(
@@ -157,30 +158,46 @@ class OpencryptokiToken:
         groups = Path("/etc/group").read_text().splitlines()
         others = [line for line in groups if not line.startswith("pkcs11:")]
         (directory / "group").write_text("\n".join([*others, "pkcs11:x:0:", ""]))
+        self._root = directory / "root"
         self._daemon: subprocess.Popen[bytes] | None = None
-        self._room = subprocess.Popen(
-            [
-                *("setpriv", "--pdeathsig", "KILL", "unshare", "--user"),
-                *("--map-root-user", "--mount", "--ipc", "sh", "-ec", _ROOM),
-            ],
-            cwd=directory,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self._room.stdout is not None
-        assert self._room.stderr is not None
-        if self._room.stdout.readline() != "ready\n":
-            self._room.wait()
-            raise ServiceUnavailable(
-                "opencryptoki wants namespaces, and this machine forbids them: "
-                + self._room.stderr.read().strip()
-            )
+        self._kinds = ("user", "ipc", "mnt")
+        try:
+            self._room = self._new_room("--user", "--map-root-user")
+        except ServiceUnavailable:
+            if os.geteuid() != 0:
+                raise
+            self._kinds = ("ipc", "mnt")
+            self._room = self._new_room("--propagation", "unchanged")
         try:
             self._initialise()
         except BaseException:
             self.close()
             raise
+
+    def _new_room(self, *options: str) -> subprocess.Popen[str]:
+        """A process that does nothing in new namespaces.
+
+        Raises:
+            ServiceUnavailable: this machine forbids them.
+        """
+        room = subprocess.Popen(
+            [
+                *("setpriv", "--pdeathsig", "KILL", "unshare", *options),
+                *("--mount", "--ipc", "sh", "-ec", _ROOM, _FURNITURE),
+            ],
+            cwd=self._root.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert room.stdout is not None
+        if room.stdout.readline() == "ready\n":
+            return room
+        _, why = room.communicate()
+        self._unmount()
+        raise ServiceUnavailable(
+            f"opencryptoki wants namespaces, and this machine forbids them: {why}"
+        )
 
     def _initialise(self) -> None:
         self.regain_power()
@@ -196,16 +213,21 @@ class OpencryptokiToken:
 
     @property
     def _inside(self) -> tuple[str, ...]:
-        room = f"--target={self._room.pid}"
-        return ("nsenter", room, "--user", "--mount", "--ipc", "--preserve-credentials")
+        kinds = ("mount" if kind == "mnt" else kind for kind in self._kinds)
+        namespaces = (f"--{kind}" for kind in (*kinds, "root", "preserve-credentials"))
+        return ("nsenter", f"--target={self._room.pid}", *namespaces)
 
     def enter(self) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
-        for kind in ("user", "ipc", "mnt"):
+        root = os.open(f"/proc/{self._room.pid}/root", os.O_PATH)
+        for kind in self._kinds:
             with open(f"/proc/{self._room.pid}/ns/{kind}") as namespace:
                 assert libc.setns(namespace.fileno(), 0) == 0, os.strerror(
                     ctypes.get_errno()
                 )
+        os.fchdir(root)
+        os.chroot(".")
+        os.close(root)
 
     def lose_power(self) -> None:
         assert self._daemon is not None
@@ -232,9 +254,24 @@ class OpencryptokiToken:
             self.lose_power()
         self._room.send_signal(signal.SIGKILL)
         self._room.communicate()
+        self._unmount()
+
+    def _unmount(self) -> None:
+        if os.path.ismount(self._root):
+            run("umount", "--lazy", str(self._root))
 
 
+# A chroot cannot be made private: what is mounted below "/" there is mounted below the
+# machine's "/". So all is mounted in another one, of which the machine gets to see an
+# empty folder at most.
 _ROOM = """
+mount --bind root root
+mount --make-private root
+mount --rbind / root
+mount --make-rprivate root
+exec chroot root sh -ec "cd '$PWD'; $0"
+"""
+_FURNITURE = """
 mount --bind group /etc/group
 mount --bind lib /var/lib/opencryptoki
 mount --bind etc /etc/opencryptoki
