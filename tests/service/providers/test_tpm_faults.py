@@ -558,25 +558,42 @@ def test_nothing_that_is_wrong_counts_as_a_dictionary_attack(
     assert lockout_counter(esapi) == 0
 
 
-def test_results_are_copied_from_what_is_held() -> None:
-    """Freed memory is overwritten at once, so that what is read from it shows."""
-    environment = {**os.environ, "MALLOC_PERTURB_": "165"}
-    folder = "tests/service/providers"
-    chosen = (
+HELD = {
+    "contract": [
+        *(
+            "tests/contract/test_like_pyca_rsa.py",
+            "tests/contract/test_like_pyca_ec.py",
+        ),
+        *("tests/contract/test_oracles.py", "tests/contract/test_threads.py"),
+        *("--provider", "tpm", "-k", "embedded"),
+    ],
+    "provider": [
+        *("tests/service/providers/test_tpm.py", "-k"),
         "plain and (raw_pkcs1v15 or test_pss or ecdsa_signatures and SHA-2 or "
-        "key_agreement or test_oaep or imported_ec or in_software or persistent_key)"
-    )
+        "key_agreement or test_oaep or imported_ec)",
+    ],
+    "others' keys": [
+        "tests/service/providers/test_tpm_attestation.py",
+        "tests/service/providers/test_tpm_adoption.py",
+        *("-k", "plain and (in_software or persistent_key)"),
+    ],
+}
+
+
+@pytest.mark.parametrize("chosen", HELD.values(), ids=HELD)
+def test_results_are_copied_from_what_is_held(chosen: list[str]) -> None:
+    """Freed memory is overwritten at once, so that what is read from it shows."""
+    watching = {"MALLOC_PERTURB_": "165", "PYTHONMALLOC": "debug"}
 
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *(f"{folder}/test_tpm.py", f"{folder}/test_tpm_attestation.py"),
-            *(f"{folder}/test_tpm_adoption.py", "-k", chosen),
+            *(sys.executable, "-X", "dev", "-X", "faulthandler", "-m", "pytest", "-q"),
+            *("-p", "no:cacheprovider", *chosen),
         ],
         capture_output=True,
         text=True,
         check=False,
-        env=environment,
+        env={**os.environ, **watching},
     )
 
     assert done.returncode == 0, done.stdout
