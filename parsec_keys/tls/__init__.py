@@ -11,7 +11,7 @@ import contextlib
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from parsec_keys._fork import ForkSafeLock
 from parsec_keys.errors import NotSupported, ProviderFailure
@@ -63,6 +63,8 @@ def enable() -> tuple[Registration, ...]:
 def errors_from(context: C) -> C:
     """Make a context's ``SSLError`` carry our exception as its cause.
 
+    That is of handshakes, and of reading, where a server asks for the certificate then.
+
     Python's ``ssl`` shows the last line of OpenSSL's error queue and nothing before;
     what went wrong with the key is in one of those. A ``KeyboardInterrupt`` or a
     ``SystemExit`` during a private-key operation comes out as itself.
@@ -89,8 +91,17 @@ class _SSLObject(ssl.SSLObject):
         with _explained():
             super().do_handshake()
 
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+        # A server may ask for the client's certificate after the handshake.
+        with _explained():
+            return super().read(len, buffer)
+
 
 class _SSLSocket(ssl.SSLSocket):
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+        with _explained():
+            return super().read(len, buffer)
+
     def do_handshake(self, block: bool = False) -> None:
         try:
             with _explained():
@@ -104,7 +115,7 @@ class _SSLSocket(ssl.SSLSocket):
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
     """Raise an error with what our key said as its cause."""
-    last.exception = None
+    before, last.exception = last.exception, None
     try:
         yield
     except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -118,6 +129,8 @@ def _explained() -> Iterator[None]:
         if last.exception is not None and not isinstance(last.exception, Exception):
             interrupt, last.exception = last.exception, None
             raise interrupt
+        if last.exception is None:
+            last.exception = before
 
 
 def _register(libcrypto: Libcrypto) -> None:

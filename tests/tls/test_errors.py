@@ -110,6 +110,42 @@ def test_the_cause_of_an_ssl_error(
     assert tls.last_error() is caught.value.__cause__
 
 
+def test_a_certificate_that_is_asked_for_after_the_handshake(
+    store: parsec_keys.KeyStore, own: Path, peer: Path
+) -> None:
+    ours = tls.errors_from(context(own, peer, False))
+    theirs = context(peer, own, True)
+    for each in (ours, theirs):
+        each.post_handshake_auth = True
+    pair = socket.socketpair()
+    accepted: list[ssl.SSLSocket] = []
+    accepting = threading.Thread(
+        target=lambda: accepted.append(theirs.wrap_socket(pair[1], server_side=True))
+    )
+    accepting.start()
+    client = ours.wrap_socket(pair[0])
+    accepting.join()
+    accepted[0].verify_client_post_handshake()
+    accepted[0].write(b"asked")
+    store.close()
+
+    with client, accepted[0], pytest.raises(ssl.SSLError) as caught:
+        client.recv(5)
+
+    assert isinstance(caught.value.__cause__, ServiceUnavailable)
+    assert tls.last_error() is caught.value.__cause__
+
+
+def test_reading_keeps_the_last_error(own: Path, peer: Path) -> None:
+    tls._core.last.exception = error = ValueError("of another handshake")
+
+    in_memory(
+        tls.errors_from(context(own, peer, True)), context(peer, own, False), True
+    )
+
+    assert tls.last_error() is error
+
+
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize(("way", "side"), WAYS[:4])
 def test_an_interrupt_comes_out_as_itself(
