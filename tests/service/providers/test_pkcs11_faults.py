@@ -38,6 +38,7 @@ SHA256 = hashes.SHA256()
 ECDSA = ec.ECDSA(SHA256)
 P256 = ec.SECP256R1()
 OAEP = padding.OAEP(padding.MGF1(SHA256), SHA256, None)
+SHA1_MGF = padding.MGF1(hashes.SHA1())
 RSA_X_509 = 0x03
 USED = ("C_SignInit", "C_Sign", "C_FindObjectsInit", "C_FindObjects", "C_OpenSession")
 """What a signature in a new session calls."""
@@ -161,6 +162,30 @@ def test_a_session_in_the_middle_of_something_is_the_only_one_to_go(
         signs(key)
         opened, listed = inject.calls("C_OpenSession"), inject.calls("C_GetSlotList")
         inject.answer("C_SignInit", faults.OPERATION_ACTIVE)
+
+        signs(key)
+
+        assert inject.calls("C_OpenSession") == opened + 1
+        assert inject.calls("C_GetSlotList") == listed
+
+    in_a_store(work)
+
+
+def test_every_session_is_in_the_middle_of_something(in_a_store: Any) -> None:
+    """More of them than an operation is begun again for other reasons."""
+
+    def work(store: parsec_keys.KeyStore, inject: Faults) -> None:
+        key = store.generate_ec("key", P256)
+        inject.hold("C_Sign")
+        threads = [threading.Thread(target=signs, args=[key]) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: inject.held == len(threads))
+        inject.let_go("C_Sign")
+        for thread in threads:
+            thread.join()
+        opened, listed = inject.calls("C_OpenSession"), inject.calls("C_GetSlotList")
+        inject.answer("C_SignInit", faults.OPERATION_ACTIVE, times=len(threads))
 
         signs(key)
 
@@ -569,4 +594,30 @@ def test_oaep_of_a_token_without_the_bare_operation(
             signature = key.sign(b"data", padding.PKCS1v15(), SHA256)
             key.public_key().verify(signature, b"data", padding.PKCS1v15(), SHA256)
 
+    in_a_child(work)
+
+
+def test_a_failed_decryption_leaves_nothing_active(
+    any_token: tuple[str, Token], injector: Path, tmp_path: Path
+) -> None:
+    """With tpm2-pkcs11, a session that failed to decrypt is good for nothing more."""
+    _, token = any_token
+    pkcs1, oaep = padding.PKCS1v15(), padding.OAEP(SHA1_MGF, hashes.SHA1(), None)
+
+    def work() -> None:
+        inject = Faults(injector, token)
+        inject.hide(RSA_X_509)  # So that the token itself unpads.
+        with parsec_keys.open_store(inject.url(tmp_path)) as store:
+            key = store.generate_rsa("key")
+            for _ in range(20):
+                with pytest.raises(ValueError, match="Decryption failed"):
+                    key.decrypt(key.public_key().encrypt(b"", pkcs1), oaep)
+            signature = key.sign(b"data", pkcs1, SHA256)
+            key.public_key().verify(signature, b"data", pkcs1, SHA256)
+            ciphertext = key.public_key().encrypt(b"message", oaep)
+            assert key.decrypt(ciphertext, oaep) == b"message"
+            store.delete("key")
+
+    if isinstance(token, Tpm2Token):
+        token.flush()
     in_a_child(work)

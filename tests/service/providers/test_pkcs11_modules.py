@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,31 +132,6 @@ def test_a_key_can_do_it_or_says_not(
             for info in store.keys():  # noqa: SIM118
                 if info.name != "kept":
                     store.delete(info.name)
-
-    in_a_child(work)
-    if isinstance(token, Tpm2Token):
-        token.flush()
-
-
-def test_a_failed_decryption_leaves_nothing_active(
-    any_token: tuple[str, Token], tmp_path: Path
-) -> None:
-    """With tpm2-pkcs11, a session that failed to decrypt is good for nothing more."""
-    _, token = any_token
-    oaep = padding.OAEP(padding.MGF1(SHA1), SHA1, None)
-
-    def work() -> None:
-        token.enter()
-        with parsec_keys.open_store(url(token, tmp_path)) as store:
-            key = store.generate_rsa("key")
-            for _ in range(20):
-                with pytest.raises(ValueError, match="Decryption failed"):
-                    key.decrypt(key.public_key().encrypt(b"", padding.PKCS1v15()), oaep)
-            signature = key.sign(b"data", padding.PKCS1v15(), SHA256)
-            key.public_key().verify(signature, b"data", padding.PKCS1v15(), SHA256)
-            message = key.public_key().encrypt(b"message", oaep)
-            assert key.decrypt(message, oaep) == b"message"
-            store.delete("key")
 
     in_a_child(work)
     if isinstance(token, Tpm2Token):

@@ -11,12 +11,13 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from parsec_keys.errors import NotPermitted
+from parsec_keys.errors import DecryptionFailed, NotPermitted
 from parsec_keys.psa.algorithms import (
     AsymmetricEncryption,
     AsymmetricSignature,
     KeyAgreement,
     PermittedAlgorithm,
+    RsaOaep,
 )
 from parsec_keys.psa.attributes import KeyAttributes, UsageFlags
 from parsec_keys.psa.operations import ProviderInfo
@@ -130,18 +131,28 @@ class Pkcs11Provider:
         label: bytes,
     ) -> bytes:
         self._can.check_algorithm(algorithm)
-        return self._with_key(
-            key,
-            lambda private_key: _decryption.decrypt(
-                private_key,
-                self._can,
-                self._secrets,
+        with contextlib.suppress(_decryption.Unclear):
+            return self._with_key(
                 key,
-                algorithm,
-                ciphertext,
-                label,
+                lambda private_key: _decryption.decrypt(
+                    private_key,
+                    self._can,
+                    self._secrets,
+                    key,
+                    algorithm,
+                    ciphertext,
+                    label,
+                ),
+            )
+        # Whose fault it is, a ciphertext that is good tells, in another session.
+        assert isinstance(algorithm, RsaOaep)  # noqa: S101
+        self._with_key(
+            key,
+            lambda private_key: _decryption.check_oaep(
+                private_key, key, algorithm, label
             ),
         )
+        raise DecryptionFailed
 
     def raw_key_agreement(
         self, key: KeyRecord, algorithm: KeyAgreement, peer_key: bytes

@@ -9,7 +9,6 @@ those with codes that also mean a failure of theirs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any, Final
 
 from cryptography.hazmat.primitives import serialization
@@ -49,6 +48,13 @@ _WITHOUT_BARE_OPERATION: Final = os.urandom(32)
 """The rejection secret of keys that cannot make their own: new in each process."""
 
 
+class Unclear(Exception):
+    """The token refused an OAEP ciphertext; its error, the cause, does not say why.
+
+    Some tokens leave the failed operation active, so that its session is of no use.
+    """
+
+
 def decrypt(
     private_key: Any,
     can: Capabilities,
@@ -62,7 +68,7 @@ def decrypt(
 
     Raises:
         DecryptionFailed: a bad ciphertext, and nothing else.
-        NotSupported: this token cannot do exactly this.
+        Unclear: it may be that, or this token cannot do exactly this.
     """
     if int.from_bytes(ciphertext, "big") >= rsa_modulus(key.public_key):
         raise DecryptionFailed
@@ -90,7 +96,7 @@ def _by_the_token(
     label: bytes,
 ) -> bytes:
     if isinstance(algorithm, RsaOaep):
-        return _token_oaep(private_key, key, algorithm, ciphertext, label)
+        return _token_oaep(private_key, algorithm, ciphertext, label)
     broken = bytes(len(ciphertext))
     try:
         message = bytes(private_key.decrypt(ciphertext, mechanism=Mechanism.RSA_PKCS))
@@ -102,51 +108,47 @@ def _by_the_token(
     return message
 
 
+def check_oaep(
+    private_key: Any, key: KeyRecord, algorithm: RsaOaep, label: bytes
+) -> None:
+    """Pass if the token decrypts a ciphertext that is good.
+
+    Raises:
+        NotSupported: it does not.
+    """
+    public_key = serialization.load_der_public_key(key.public_key)
+    assert isinstance(public_key, rsa.RSAPublicKey)  # noqa: S101
+    mgf = padding.MGF1(HASHES[algorithm.mgf_hash or algorithm.hash])
+    ciphertext = public_key.encrypt(
+        b"", padding.OAEP(mgf, HASHES[algorithm.hash], label)
+    )
+    try:
+        _token_oaep(private_key, algorithm, ciphertext, label)
+    except (Unclear, DecryptionFailed) as e:
+        raise NotSupported(
+            f"the token does not take {algorithm} or its label, and has no bare RSA "
+            "operation (CKM_RSA_X_509) for this key"
+        ) from e
+
+
 def _token_oaep(
-    private_key: Any,
-    key: KeyRecord,
-    algorithm: RsaOaep,
-    ciphertext: bytes,
-    label: bytes,
+    private_key: Any, algorithm: RsaOaep, ciphertext: bytes, label: bytes
 ) -> bytes:
     mgf_hash = algorithm.mgf_hash or algorithm.hash
     if {algorithm.hash, mgf_hash} - PSS_HASHES.keys():
         raise NotSupported(f"PKCS#11 cannot say {algorithm}")
     said = (PSS_HASHES[algorithm.hash][0], PSS_HASHES[mgf_hash][1], label or None)
-
-    def by_token(ciphertext: bytes) -> bytes:
+    try:
         return bytes(
             private_key.decrypt(
                 ciphertext, mechanism=Mechanism.RSA_PKCS_OAEP, mechanism_param=said
             )
         )
-
-    try:
-        return by_token(ciphertext)
+    except _BAD_CIPHERTEXT:
+        pass
     except (*REFUSED_MECHANISM, *_PERHAPS_BAD_CIPHERTEXT) as e:
-        error = e
-    # Whose fault an unclear error is, a ciphertext that is good tells.
-    if not isinstance(error, _BAD_CIPHERTEXT) and not _decrypts(
-        by_token, key, algorithm, label
-    ):
-        raise NotSupported(
-            f"the token does not take {algorithm} or its label, and has no bare RSA "
-            "operation (CKM_RSA_X_509) for this key"
-        ) from error
+        raise Unclear from e
     raise DecryptionFailed
-
-
-def _decrypts(
-    by_token: Callable[[bytes], bytes], key: KeyRecord, algorithm: RsaOaep, label: bytes
-) -> bool:
-    public_key = serialization.load_der_public_key(key.public_key)
-    assert isinstance(public_key, rsa.RSAPublicKey)  # noqa: S101
-    mgf = padding.MGF1(HASHES[algorithm.mgf_hash or algorithm.hash])
-    scheme = padding.OAEP(mgf, HASHES[algorithm.hash], label)
-    try:
-        return by_token(public_key.encrypt(b"", scheme)) == b""
-    except (*REFUSED_MECHANISM, *_PERHAPS_BAD_CIPHERTEXT):
-        return False
 
 
 def agree(private_key: Any, peer_key: bytes) -> bytes:

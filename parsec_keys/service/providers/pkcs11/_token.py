@@ -209,7 +209,7 @@ class Token:
                 self._check_open()
                 if self._era != self.module.era():
                     raise exceptions.SessionHandleInvalid
-                result = self._borrowing(self._idle_or_new(), use)
+                result = self._in_a_session(use)
                 self.module.works = True
                 return result
             except exceptions.SessionCount:
@@ -250,11 +250,18 @@ class Token:
         self._idle.append(session)
         return result
 
-    def _idle_or_new(self) -> PooledSession:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._new_session()
+    def _in_a_session(self, use: Callable[[PooledSession], T]) -> T:
+        """Use an idle session that is in the middle of nothing, else a new one."""
+        while True:
+            try:
+                session = self._idle.pop()
+            except IndexError:
+                return self._borrowing(self._new_session(), use)
+            try:
+                return self._borrowing(session, use)
+            except exceptions.OperationActive:
+                # Some tokens leave an operation that failed active: it is closed now.
+                continue
 
     def _check_open(self) -> None:
         if self._closed:
