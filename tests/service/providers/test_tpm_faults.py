@@ -407,6 +407,27 @@ def test_a_neighbour_that_flushes_everything_and_moves_in(
     assert handles(esapi) == []
 
 
+def test_a_neighbour_in_all_slots_keeps_them(
+    tpm: TpmProvider,
+    keys: list[KeyRecord],
+    esapi: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is at the handles of ours is not ours to evict."""
+    monkeypatch.setattr(_slots, "_PAUSES", (0.001,))
+    all_sign(tpm, keys)
+    for handle in handles(esapi):
+        esapi.flush_context(esapi.tr_from_tpmpublic(handle))
+    theirs = [esapi.create_primary(None, "ecc")[0] for _ in range(3)]
+
+    with pytest.raises(ServiceUnavailable, match="resource manager"):
+        signs(tpm, keys[0])
+
+    for each in theirs:
+        esapi.flush_context(each)  # It is still there.
+    all_sign(tpm, keys)
+
+
 @pytest.mark.parametrize("how", ["generated", "imported"])
 def test_a_neighbours_storage_key_where_ours_was(
     tpm: TpmProvider, esapi: Any, how: str
