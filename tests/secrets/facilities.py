@@ -11,6 +11,8 @@ from parsec_keys.emulators import SoftHsm, Swtpm
 from parsec_keys.service.providers.tpm import _tss
 from tests.secrets.forms import Forms, forms_of_octets
 
+UNIT = Path(__file__).parents[2] / "config" / "parsec-keys.service"
+
 
 def _nothing() -> None:
     pass
@@ -104,3 +106,13 @@ def _pkcs11(folder: Path) -> Iterator[Facility]:
 
 FACILITIES = {"software": _software, "tpm": _tpm, "pkcs11": _pkcs11}
 EMULATORS = {"tpm": "swtpm", "pkcs11": "softhsm"}
+
+
+def unit_environment() -> dict[str, str]:
+    """The environment that the unit in config/ gives the daemon."""
+    found: dict[str, str] = {}
+    for line in UNIT.read_text().splitlines():
+        if line.startswith("Environment="):
+            name, _, value = line.removeprefix("Environment=").partition("=")
+            found[name] = value
+    return found

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 import parsec_keys
 from parsec_keys.emulators import PIN, SoftHsm, Swtpm
 from tests.daemon import SOFTWARE, Daemon, wait_until
+from tests.secrets.facilities import unit_environment
 from tests.secrets.forms import PrivateKey, forms_of_key, found_in_memory
 
-UNIT = Path(__file__).parents[2] / "config" / "parsec-keys.service"
 CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
 READ = """
 import sys
@@ -29,16 +29,6 @@ with open(f"/proc/{sys.argv[1]}/mem", "rb", buffering=0) as memory:
     memory.seek(start)
     memory.read(16)
 """
-
-
-def unit_environment() -> dict[str, str]:
-    """The environment that the unit in config/ gives the daemon."""
-    found: dict[str, str] = {}
-    for line in UNIT.read_text().splitlines():
-        if line.startswith("Environment="):
-            name, _, value = line.removeprefix("Environment=").partition("=")
-            found[name] = value
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from typing import Any
 from parsec_keys.service.key_info_sqlite import FILE_NAME
 from parsec_keys.service.providers.tpm._key_id import decode_key_id
 from tests.daemon import Daemon
-from tests.secrets.facilities import Facility
+from tests.secrets.facilities import Facility, unit_environment
 from tests.secrets.forms import (
     Forms,
     forms_of_octets,
@@ -118,8 +118,13 @@ def test_an_embedded_store(facility: Facility, keys: tuple[list[str], Forms]) ->
 def test_the_memory_of_an_embedded_store(
     facility: Facility, keys: tuple[list[str], Forms]
 ) -> None:
-    """A closed store has left nothing there, without a collection of garbage."""
-    secret, environment = facility.secret, {**facility.environment, "FRUGAL": "1"}
+    """Nobody keeps a secret of a closed store, and it takes no collection of garbage.
+
+    With freed memory overwritten: copies that libraries have freed are there for a
+    while.
+    """
+    secret = facility.secret
+    environment = {**facility.environment, **unit_environment(), "FRUGAL": "1"}
     arguments = (facility.url, facility.wrong, *keys[0])
     with Life(*arguments, environment=environment) as life:
         life.wait_for("open")
