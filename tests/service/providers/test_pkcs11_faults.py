@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
+from pkcs11.exceptions import SessionHandleInvalid
 
 import parsec_keys
 from parsec_keys.errors import (
@@ -490,6 +491,28 @@ def test_a_module_that_does_not_notice_a_fork(
         assert inject.calls("C_Initialize") == 1
 
     in_a_store(work)
+
+
+def test_a_session_that_another_threads_cure_closed_does_not_count(
+    injector: Path, softhsm_token: Token, tmp_path: Path
+) -> None:
+    def work() -> None:
+        faults = Faults(injector, softhsm_token)
+        with parsec_keys.open_store(faults.url(tmp_path)) as store:
+            (provider,) = store._engine._providers.values()
+            token = provider._token
+            tries: list[int] = []
+
+            def use(session: object) -> str:
+                tries.append(len(tries))
+                if len(tries) < 6:
+                    token._life += 1  # What a reconnection does.
+                    raise SessionHandleInvalid
+                return "used"
+
+            assert token.run("a test", use) == "used"
+
+    in_a_child(work)
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["reconnection", "restart"])

@@ -41,6 +41,8 @@ T = TypeVar("T")
 MOST_SESSIONS: Final = 16
 WAIT_SECONDS: Final = 30.0
 RECOVERABLE: Final = (*LOST, *SICK)
+_MOST_TRIES: Final = 16
+"""How often an operation is begun again, where other threads keep curing things."""
 SOFTHSM: Final = "SoftHSM project"
 """The manufacturer of tokens that bear one call of a process at a time.
 
@@ -153,14 +155,16 @@ class Token:
         return self._token.slot
 
     def run(self, asked: str, use: Callable[[PooledSession], T]) -> T:
-        """Run ``use(session)``, which must bear to be begun three times.
+        """Run ``use(session)``, which must bear to be begun several times.
 
-        What is lost is replaced: first the session, then all that the module knows.
+        What is lost is replaced: first the session, then all that the module knows. A
+        session that another thread's cure has closed does not count.
 
         Raises:
             Error: what the token said, in our words.
         """
-        for cure in (self._reconnect, self._restart, None):
+        cures = iter((self._reconnect, self._restart))
+        for _ in range(_MOST_TRIES):
             self._check_open()
             era, life = self.module.era(), self._life
             try:
@@ -169,13 +173,19 @@ class Token:
                     life = self._life
                 return self._with_session(asked, use)
             except exceptions.PKCS11Error as e:
+                is_gone = isinstance(e, exceptions.SessionHandleInvalid)
+                if is_gone and (self.module.era(), self._life) != (era, life):
+                    continue  # Another thread has cured something meanwhile.
+                cure = next(cures, None)
                 if cure is None or not self._may_recover(e):
                     raise translated(e, asked) from e
                 # Its session is closed, and the others are good.
                 is_cured = isinstance(e, exceptions.OperationActive)
             if not is_cured:
                 self._apply(cure, asked, era, life)
-        raise AssertionError
+        raise ServiceUnavailable(
+            f"{asked} failed: other threads lose the token again and again: try again"
+        )
 
     def close(self) -> None:
         """Close the sessions and log out. A second call does nothing.
