@@ -12,6 +12,7 @@ import contextlib
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Final
@@ -23,17 +24,21 @@ FORK_SECONDS: Final = 5.0
 
 
 class CallGate:
-    """Lets ``most`` calls in at a time. New, and empty, in every child."""
+    """Lets ``most`` calls in at a time, in the order in which they came.
+
+    New, and empty, in every child.
+    """
 
     __slots__ = (
-        *("__weakref__", "_empty", "_free", "_inside", "_is_closed", "_most"),
+        *("__weakref__", "_empty", "_inside", "_is_closed", "_most", "_queue"),
         "_wanted",
     )
 
     def __init__(self, most: int) -> None:
         self._most = self._wanted = most
         self._inside, self._is_closed = 0, False
-        self._free, self._empty = _conditions()
+        self._queue: deque[threading.Event] = deque()
+        self._empty = threading.Condition(threading.Lock())
         with no_fork():
             _gates.add(self)
 
@@ -44,18 +49,26 @@ class CallGate:
 
     def enter(self, seconds: float | None = None) -> bool:
         """Wait for a place, at most ``seconds``; whether there was one."""
-        with self._free:
-            is_in = self._free.wait_for(self._has_a_place, seconds)
-            self._inside += is_in
-        return is_in
+        with self._empty:
+            if not (self._queue or self._is_closed) and self._inside < self._most:
+                self._inside += 1
+                return True
+            turn = threading.Event()
+            self._queue.append(turn)
+        try:
+            turn.wait(seconds)
+        except BaseException:  # Ctrl-C.
+            if self._gives_up(turn):
+                self.leave()
+            raise
+        return turn.is_set() or self._gives_up(turn)
 
     def leave(self) -> None:
         """Give a place back."""
-        with self._free:
+        with self._empty:
             self._inside -= 1
-            if not self._is_closed:
-                self._free.notify()
-            elif self._inside == 0:
+            self._call_in()
+            if self._inside == 0:
                 self._empty.notify()
 
     def __enter__(self) -> None:
@@ -81,13 +94,13 @@ class CallGate:
 
     def let_in(self) -> None:
         """Let calls in again."""
-        with self._free:
+        with self._empty:
             self._is_closed = False
-            self._free.notify_all()
+            self._call_in()
 
     def shrink(self) -> bool:
         """Have a place less from now on, unless it is the last one."""
-        with self._free:
+        with self._empty:
             if self._most == 1:
                 return False
             self._most -= 1
@@ -95,23 +108,29 @@ class CallGate:
 
     def grow(self) -> None:
         """Have all places again."""
-        with self._free:
+        with self._empty:
             self._most = self._wanted
-            self._free.notify_all()
+            self._call_in()
 
     def renew(self) -> None:
-        """Forget who is in."""
+        """Forget who is in, and who waits."""
         self._most = self._wanted
         self._inside, self._is_closed = 0, False
-        self._free, self._empty = _conditions()
+        self._queue = deque()
+        self._empty = threading.Condition(threading.Lock())
 
-    def _has_a_place(self) -> bool:
-        return not self._is_closed and self._inside < self._most
+    def _call_in(self) -> None:
+        """Give free places to those who wait longest."""
+        while self._queue and not self._is_closed and self._inside < self._most:
+            self._inside += 1
+            self._queue.popleft().set()
 
-
-def _conditions() -> tuple[threading.Condition, threading.Condition]:
-    lock = threading.Lock()
-    return threading.Condition(lock), threading.Condition(lock)
+    def _gives_up(self, turn: threading.Event) -> bool:
+        """Leave the queue, unless it was called in at the last moment: whether so."""
+        with self._empty:
+            if not turn.is_set():
+                self._queue.remove(turn)
+            return turn.is_set()
 
 
 @contextlib.contextmanager

@@ -81,7 +81,6 @@ def test_celery(
     processes = {process for process, _ in answers}
     assert len(parents) == 2 * TIMES
     assert worker.pid not in processes
-    assert len(processes) > 1
     for signature in [*parents, *(each for _, some in answers for each in some)]:
         key.public_key().verify(bytes.fromhex(signature), MESSAGE, ECDSA)
 

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from parsec_keys._fork import no_fork
 from parsec_keys.service.call_gate import CallGate
+from tests.service.providers.waiting import wait_until
 
 CTRL_C = """
 import os, signal, threading, time
@@ -78,6 +80,21 @@ def test_busy_threads_do_not_keep_a_fork_waiting() -> None:
         thread.join()
 
     assert was_empty == [True] * 5
+
+
+def test_who_waits_has_a_turn_before_who_comes_again() -> None:
+    gate = CallGate(1)
+    gate.enter()
+    with ThreadPoolExecutor(1) as other_thread:
+        waiting = other_thread.submit(gate.enter, 20)
+        wait_until(lambda: len(gate._queue) == 1)
+
+        gate.leave()
+
+        assert not gate.enter(0)
+        assert waiting.result()
+    gate.leave()
+    assert gate.enter(0)
 
 
 def test_nobody_waits_for_ever_at_a_gate() -> None:
