@@ -67,6 +67,23 @@ def test_nothing_stays_in_the_tpm(tpm: TpmProvider, esapi: Any) -> None:
     assert handles(esapi) == []
 
 
+@pytest.mark.parametrize("end", ["", "raise SystemExit", "raise ValueError"])
+def test_nothing_stays_of_a_program_that_ends_without_closing(
+    swtpm: Swtpm, esapi: Any, end: str
+) -> None:
+    code = (
+        "from parsec_keys.service.config import TpmConfig\n"
+        "from parsec_keys.service.providers.tpm import TpmProvider\n"
+        "from tests.service.providers.tpm_keys import *\n"
+        f"tpm = TpmProvider.open(TpmConfig({swtpm.tcti!r}, protect_bus=True))\n"
+        "signs(tpm, generated(tpm, ec_attributes(256)))\n"
+    )
+
+    subprocess.run([sys.executable, "-c", code + end], check=False, capture_output=True)
+
+    assert handles(esapi) == []
+
+
 def test_a_closed_provider_says_so(tpm: TpmProvider) -> None:
     key = generated(tpm, ec_attributes(256))
     signs(tpm, key)

@@ -6,11 +6,13 @@ process has a connection of its own.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
+import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from parsec_keys._fork import ForkSafeLock
 from parsec_keys.errors import ProviderFailure, ServiceUnavailable
@@ -26,6 +28,9 @@ from parsec_keys.service.providers.tpm._tenancy import SoleTenancy, Tenancy
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
+
+_LEAVING_SECONDS: Final = 1.0
+"""How long a program that ends waits for the command of another thread."""
 
 
 class Displaced(Exception):
@@ -50,6 +55,7 @@ class Chip:
         self._slots = Slots()
         self._hierarchy = Hierarchy(config, self._slots)
         self._loader = Loader(self._slots, self._hierarchy)
+        _open.add(self)
         try:
             self.run(f"opening the TPM '{config.tcti}'", lambda esapi: None)
         except BaseException:
@@ -138,6 +144,22 @@ class Chip:
                     self._slots.leave(left)
             self._slots.tenancy.close()
 
+    def clear_slots(self) -> None:
+        """Flush what is ours where others lack its slots; it is loaded when used."""
+        slots = self._slots
+        if self._closed or self._process != os.getpid() or slots.esapi is None:
+            return
+        if isinstance(slots.tenancy, Tenancy) and self._line.enter(_LEAVING_SECONDS):
+            try:
+                with (
+                    contextlib.suppress(_tss.TSS2_Exception, Silence),
+                    slots.tenancy.turn() as left,
+                ):
+                    if left is None:
+                        slots.move_in(None)
+            finally:
+                self._line.leave()
+
     def _guarded(self, asked: str, command: Callable[[], T]) -> T:
         # A fork waits for the command: its child would hold the line to the TPM.
         with self._one_command, self._line:
@@ -216,3 +238,13 @@ class Chip:
 
     def _name_of_primary(self) -> bytes:
         return self._slots.name_of(self._hierarchy.primary())
+
+
+_open: Final[weakref.WeakSet[Chip]] = weakref.WeakSet()
+
+
+@atexit.register
+def _leave_no_objects() -> None:
+    # A program may end without closing its stores, as one with a key for ever does.
+    for chip in list(_open):
+        chip.clear_slots()
