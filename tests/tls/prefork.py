@@ -43,6 +43,8 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             serve(listener, connect)
+            for each in listeners:
+                each.close()
             if number % 2:
                 os._exit(0)
             sys.exit(0)
@@ -60,6 +62,8 @@ def main() -> None:
         signatures.append(key.sign(b"meanwhile", ec.ECDSA(hashes.SHA256())))
     for thread in threads:
         thread.join()
+    for listener in listeners:
+        listener.close()
     ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     saw = {
         "children": ends,
@@ -87,6 +91,8 @@ def serve(listener: socket.socket, connect: Callable[[Any], Any]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    for plain in accepted:
+        plain.close()
 
 
 def call(client: Any, port: int) -> str | None:
