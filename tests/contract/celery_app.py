@@ -27,6 +27,7 @@ def application(folder: Path) -> Any:
     made.conf.broker_transport_options = {
         "data_folder_in": f"{folder}/queue",
         "data_folder_out": f"{folder}/queue",
+        "control_folder": f"{folder}/control",
         "polling_interval": 0.02,
     }
     return made

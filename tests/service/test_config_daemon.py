@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
-from parsec_keys.emulators import SoftHsm, Swtpm
+from parsec_keys.emulators import PIN, SoftHsm, Swtpm
 from parsec_keys.errors import ConfigurationError, NotPermitted
 from parsec_keys.service.config import Pkcs11Config, SoftwareConfig, TpmConfig
 from parsec_keys.service.config_daemon import (
@@ -252,7 +252,7 @@ def test_the_rust_service_s_files_start_a_daemon(
         key_info_manager = "sql"
         library_path = "{softhsm.module}"
         serial_number = "{serial_of("shared", softhsm)}"
-        user_pin = "str:1234"
+        user_pin = "str:{PIN}"
         allow_export = false
         """
     )

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
-from parsec_keys.emulators import SoftHsm, Swtpm
+from parsec_keys.emulators import PIN, SoftHsm, Swtpm
 from parsec_keys.errors import ConfigurationError
 from parsec_keys.service.config import (
     OtherConfig,
@@ -150,7 +150,7 @@ def test_three_providers_in_one_store(
         provider_type = "Pkcs11"
         library_path = "{softhsm.module}"
         token_label = "shared"
-        user_pin = "1234"
+        user_pin = "{PIN}"
         """
     )
     url = str(tmp_path / "config.toml")
