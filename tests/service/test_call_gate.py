@@ -17,6 +17,7 @@ CTRL_C = """
 import os, signal, threading, time
 from parsec_keys.service.call_gate import CallGate
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # Not so in the background.
 gate = CallGate(3)
 
 def press():
