@@ -211,7 +211,9 @@ def soak(
                 faults += [fault] if fault is not None else []
             victim = others.pop(0)
             victim.process.kill()
+            victim.process.wait()
             ended.append(victim)
+            assert steady.process.poll() is None, "the one that nobody kills ended"
             others.append(started(f"{len(ended)}-next"))
         statuses = [program.end() for program in (steady, *others)]
         assert {program.end() for program in ended} <= {-signal.SIGKILL, 0}
