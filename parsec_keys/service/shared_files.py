@@ -120,9 +120,11 @@ def _sweep(folder: Path) -> None:
     """Remove what nobody has used since the machine was started, once a process."""
     started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     for path in folder.iterdir():
-        with contextlib.suppress(OSError), contextlib.closing(LockFile(path)) as file:
-            if path.stat().st_mtime < started and file.try_lock():
-                path.unlink()
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < started:
+                with contextlib.closing(LockFile(path)) as file:
+                    if file.try_lock():
+                        path.unlink()
 
 
 def offer(folder: Path) -> None:
