@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,8 +15,8 @@ from parsec_keys.emulators import PIN
 from tests.conftest import open_or_miss
 from tests.contract import celery_app
 from tests.contract.workers import ECDSA, KINDS, MESSAGE, SECONDS, TIMES, WORKERS
+from tests.programs import ROOT, said_by
 
-ROOT = Path(__file__).parents[2]
 BY_KIND = {
     "forks": 2 * WORKERS + 1,
     "processes": WORKERS + 1,
@@ -92,19 +91,10 @@ def all_sign(provider: str, url: str, folder: Path, method: str) -> None:
     # A key goes to another program as its URI, which has no PIN in it.
     (folder / "pin").write_text(PIN)
     url = url.replace(f"pin-value={PIN}", f"pin-source=file:{folder}/pin")
-    command = [sys.executable, "-W", "ignore::DeprecationWarning"]  # fork and threads
+    options = ("-W", "ignore::DeprecationWarning")  # fork and threads
 
-    done = subprocess.run(
-        [*command, "-m", "tests.contract.workers", method, url],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    made = said_by("tests.contract.workers", method, url, options=options)
 
-    assert done.stderr == ""
-    made = json.loads(done.stdout)
     kinds = [*(kind.__name__ for kind in KINDS[method]), "afterwards"]
     assert {kind: len(some) for kind, some in made.items()} == {
         kind: BY_KIND[kind] * TIMES for kind in kinds

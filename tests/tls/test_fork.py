@@ -6,9 +6,6 @@ And a fork while another thread is in a handshake, within a callback of OpenSSL'
 from __future__ import annotations
 
 import functools
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ import parsec_keys
 from parsec_keys.emulators import Swtpm
 from tests.conftest import open_or_miss
 from tests.forks import inside
+from tests.programs import said_by
 from tests.service.providers.children import in_a_child, in_the_parent
 from tests.service.providers.relay import Command, Harm, OneAtATime, Relay
 from tests.tls.handshakes import (
@@ -32,7 +30,6 @@ from tests.tls.handshakes import (
     shake,
 )
 
-ROOT = Path(__file__).parents[2]
 P256 = ec.SECP256R1()
 
 
@@ -45,19 +42,9 @@ def test_prefork(
         key = store.generate_ec("server", P256)
         own = files(key, tmp_path / "own")
     peer = files(ec.generate_private_key(P256), tmp_path / "peer")
-    command = [sys.executable, "-m", "tests.tls.prefork"]
 
-    done = subprocess.run(
-        [*command, library, str(own), str(peer), url],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    said = said_by("tests.tls.prefork", library, str(own), str(peer), url)
 
-    assert done.stderr == ""
-    said = json.loads(done.stdout)
     assert said["children"] == [0] * 4
     assert said["versions"] == {"TLSv1.3": 24}
     assert said["signatures"]

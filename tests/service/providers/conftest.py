@@ -12,10 +12,12 @@ import pytest
 from parsec_keys.emulators import Swtpm
 from parsec_keys.errors import Error
 from parsec_keys.service.config import TpmConfig
+from parsec_keys.service.key_info import KeyRecord
 from parsec_keys.service.providers.tpm import TpmProvider, _tss
 from tests.service.providers import tokens
 from tests.service.providers.faults import compiled
 from tests.service.providers.tokens import Token
+from tests.service.providers.tpm_keys import ec_attributes, generated
 from tests.want import missing
 
 
@@ -52,6 +54,12 @@ def tpm(config: TpmConfig) -> Iterator[TpmProvider]:
     opened = TpmProvider.open(config)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def keys(tpm: TpmProvider) -> list[KeyRecord]:
+    """More keys than there are slots."""
+    return [generated(tpm, ec_attributes(256)) for _ in range(4)]
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from parsec_keys.service.providers.tpm._key_id import (
 from parsec_keys.service.secret import Secret
 from tests.service.providers.relay import Command, Harm, Relay
 from tests.service.providers.tpm_keys import (
+    all_sign,
     ec_attributes,
     generated,
     handles,
@@ -54,17 +55,6 @@ def relay(swtpm: Swtpm) -> Iterator[Relay]:
 def config(request: pytest.FixtureRequest, relay: Relay) -> TpmConfig:
     """A TPM on a line that stays open, behind the relay."""
     return TpmConfig(relay.tcti, protect_bus=request.param)
-
-
-@pytest.fixture
-def keys(tpm: TpmProvider) -> list[KeyRecord]:
-    """More keys than there are slots."""
-    return [generated(tpm, ec_attributes(256)) for _ in range(4)]
-
-
-def all_sign(tpm: TpmProvider, keys: list[KeyRecord]) -> None:
-    for key in keys:
-        signs(tpm, key)
 
 
 @pytest.mark.parametrize("name", WARNINGS)

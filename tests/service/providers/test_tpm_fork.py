@@ -15,11 +15,11 @@ from tests.forks import inside
 from tests.service.providers.children import in_a_child, in_the_parent
 from tests.service.providers.relay import Command, Harm, OneAtATime, Relay
 from tests.service.providers.tpm_keys import (
+    all_sign,
     ec_attributes,
     generated,
     handles,
     sign_all,
-    signs,
     verify_all,
 )
 
@@ -33,17 +33,6 @@ def relay(request: pytest.FixtureRequest, swtpm: Swtpm) -> Iterator[Relay]:
 @pytest.fixture
 def config(relay: Relay) -> TpmConfig:
     return TpmConfig(relay.tcti)
-
-
-@pytest.fixture
-def keys(tpm: TpmProvider) -> list[KeyRecord]:
-    """More keys than there are slots."""
-    return [generated(tpm, ec_attributes(256)) for _ in range(4)]
-
-
-def all_sign(tpm: TpmProvider, keys: list[KeyRecord]) -> None:
-    for key in keys:
-        signs(tpm, key)
 
 
 @pytest.mark.parametrize(

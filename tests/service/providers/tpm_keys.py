@@ -94,6 +94,12 @@ def signs(tpm: TpmProvider, key: KeyRecord) -> None:
         verify_ecdsa(key, tpm.sign_hash(key, Ecdsa(Hash.SHA_256), digest), digest)
 
 
+def all_sign(tpm: TpmProvider, keys: list[KeyRecord]) -> None:
+    """Each key signs, one after the other."""
+    for key in keys:
+        signs(tpm, key)
+
+
 def sign_all(
     tpm: TpmProvider, keys: list[KeyRecord]
 ) -> list[tuple[KeyRecord, bytes, bytes]]:
