@@ -65,6 +65,7 @@ class Work:
         self.ec, self.rsa, self.oaep = map(store.load, SHARED)
         self.counted: Counter[str] = Counter()
         self._seed = seed
+        self._chances = [random.Random(f"{seed}-{number}") for number in range(THREADS)]
         self._own_openssl = threading.RLock()
         """Held by forks, which do not wait for its own use of cryptography else."""
         self._actions: dict[str, tuple[int, Callable[[random.Random], None]]] = {
@@ -78,7 +79,7 @@ class Work:
 
     def thread(self, number: int, until: float) -> None:
         """Do one thing after another until a time."""
-        chance = random.Random(f"{self._seed}-{number}")
+        chance = self._chances[number]
         names = list(self._actions)
         weights = [self._actions[name][0] for name in names]
         while time.monotonic() < until:
