@@ -49,7 +49,7 @@ from parsec_keys.psa.operations import (
 )
 from parsec_keys.psa.operations.service import Ping
 from parsec_keys.service.authenticators import AuthenticatorType, own_credentials
-from parsec_keys.service.key_info_sqlite import FILE_NAME
+from parsec_keys.service.key_info.sqlite import FILE_NAME
 from parsec_keys.service.wire.frames import HEADER_LENGTH, Request
 from parsec_keys.service.wire.requests import encode_request
 

@@ -22,7 +22,7 @@ from parsec_keys.cli.output import as_json, rows
 from parsec_keys.errors import ConfigurationError, Error, StorageFailure
 from parsec_keys.service import user_directory
 from parsec_keys.service.config import ServiceConfig, SoftwareConfig
-from parsec_keys.service.key_info_sqlite import FILE_NAME
+from parsec_keys.service.key_info.sqlite import FILE_NAME
 from parsec_keys.stores import STORE_VARIABLE
 from parsec_keys.uri import (
     ENDPOINT_VARIABLE,

@@ -131,7 +131,7 @@ def _open_key_info(config: ServiceConfig, first: Provider) -> KeyInfoManager:
         return InMemoryKeyInfoManager()
     # Only a store on disk needs SQLite, and only a store without a folder of its own
     # needs the user's.
-    from parsec_keys.service.key_info_sqlite import SqliteKeyInfoManager
+    from parsec_keys.service.key_info.sqlite import SqliteKeyInfoManager
 
     directory = config.directory or user_directory() / first.store_name
     return SqliteKeyInfoManager(directory)

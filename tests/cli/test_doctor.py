@@ -17,7 +17,7 @@ from cryptography.hazmat.backends.openssl import backend
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from parsec_keys.emulators import PIN, SoftHsm
-from parsec_keys.service.key_info_sqlite import FILE_NAME
+from parsec_keys.service.key_info.sqlite import FILE_NAME
 from tests.conftest import TOKENS, open_or_miss
 
 SERVICE = """

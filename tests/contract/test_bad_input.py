@@ -24,7 +24,7 @@ from parsec_keys.errors import (
     ServiceUnavailable,
     StorageFailure,
 )
-from parsec_keys.service.key_info_sqlite import FILE_NAME
+from parsec_keys.service.key_info.sqlite import FILE_NAME
 from parsec_keys.service.providers.tpm import _connection
 
 P256 = ec.SECP256R1()

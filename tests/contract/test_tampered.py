@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import parsec_keys
 from parsec_keys.errors import Error, StorageFailure
 from parsec_keys.service import key_operations
-from parsec_keys.service.key_info_sqlite import FILE_NAME
+from parsec_keys.service.key_info.sqlite import FILE_NAME
 
 P256 = ec.SECP256R1()
 ECDSA = ec.ECDSA(hashes.SHA256())

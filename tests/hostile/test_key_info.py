@@ -26,7 +26,7 @@ from parsec_keys.psa.algorithms import Ecdsa, Hash
 from parsec_keys.psa.operations import PsaExportPublicKey, PsaSignHash
 from parsec_keys.service import Service
 from parsec_keys.service.authenticators import ApplicationIdentity, AuthenticatorType
-from parsec_keys.service.key_info_sqlite import FILE_NAME
+from parsec_keys.service.key_info.sqlite import FILE_NAME
 from parsec_keys.service.providers.tpm._key_id import (
     PersistentKey,
     decode_key_id,

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from parsec_keys.service.key_info_sqlite import FILE_NAME
+from parsec_keys.service.key_info.sqlite import FILE_NAME
 from parsec_keys.service.providers.tpm._key_id import decode_key_id
 from tests.daemon import Daemon
 from tests.secrets.facilities import Facility, unit_environment

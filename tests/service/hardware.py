@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pkcs11
 
 from parsec_keys.emulators import PIN, SoftHsm, Swtpm
-from parsec_keys.service.key_info_sqlite import FILE_NAME
+from parsec_keys.service.key_info.sqlite import FILE_NAME
 from parsec_keys.service.providers.tpm import _tss
 from tests.daemon import SOFTWARE
 from tests.service.providers.children import in_a_child

@@ -40,7 +40,7 @@ from parsec_keys.service.key_info import (
     KeyInfoManager,
     KeyRecord,
 )
-from parsec_keys.service.key_info_sqlite import FILE_NAME, SqliteKeyInfoManager
+from parsec_keys.service.key_info.sqlite import FILE_NAME, SqliteKeyInfoManager
 from tests.forks import inside
 from tests.service.providers.children import in_a_child, in_the_parent
 
@@ -437,9 +437,9 @@ def test_a_fork_waits_for_sqlite(tmp_path: Path) -> None:
         assert other.stdout.readline() == "writing\n"
 
         def is_waiting() -> bool:
-            is_free = manager._lock._lock.acquire(blocking=False)
+            is_free = manager._database._lock._lock.acquire(blocking=False)
             if is_free:
-                manager._lock._lock.release()
+                manager._database._lock._lock.release()
             return not is_free
 
         def let_go() -> None:

@@ -23,7 +23,7 @@ import parsec_keys.service.providers.pkcs11
 import parsec_keys.service.providers.tpm  # Else each child loads them.
 from parsec_keys.service.config_daemon import read_daemon_config
 from parsec_keys.service.daemon import Daemon as ServedDaemon
-from parsec_keys.service.key_info_sqlite import SqliteKeyInfoManager
+from parsec_keys.service.key_info.sqlite import SqliteKeyInfoManager
 from tests.contract.test_lifecycle import names, signs
 from tests.daemon import Daemon, answers_ping, wait_until
 from tests.service.hardware import Hardware, recorded

@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
-from parsec_keys.service.key_info_sqlite import FILE_NAME
+from parsec_keys.service.key_info.sqlite import FILE_NAME
 from tests.contract.test_lifecycle import signs
 from tests.daemon import Daemon, answers_ping, exchange
 from tests.service.test_front import LIST_KEYS, UID, frame

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import parsec_keys
 from parsec_keys.emulators import Swtpm
 from parsec_keys.errors import StorageFailure
-from parsec_keys.service.key_info_sqlite import FILE_NAME
+from parsec_keys.service.key_info.sqlite import FILE_NAME
 from tests.contract.test_lifecycle import names, signs
 from tests.daemon import Daemon
 from tests.service.hardware import Hardware

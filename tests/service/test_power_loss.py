@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
-from parsec_keys.service.key_info_sqlite import FILE_NAME
+from parsec_keys.service.key_info.sqlite import FILE_NAME
 from tests.service.steps import SYNCS, Process, Traced
 
 P256 = ec.SECP256R1()
