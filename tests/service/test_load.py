@@ -1,6 +1,6 @@
 """A daemon under clients that mean no good: others are answered meanwhile.
 
-The bound here is a generous one; how fast it is, benchmarks tell.
+They are answered long before a deadline ends those clients; how fast, benchmarks tell.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from tests.service.test_daemon import slow_request
 from tests.service.test_front import LIST_KEYS, P256, UID, frame, generate, status_of
 
 MANY = 1000
-SECONDS = 2.0
+DEADLINE = "timeout = 60000"
+"""Milliseconds, which is three times what anybody waits here."""
 A_MEBIBYTE = frame(0x0D, b"\x08\x80\x80\x40", provider=1)
 
 
@@ -57,27 +58,25 @@ def many(daemon: Daemon, sent: bytes) -> Iterator[list[socket.socket]]:
 )
 @pytest.mark.usefixtures("descriptors")
 def test_a_thousand_who_do_not_go_on(tmp_path: Path, sent: bytes) -> None:
-    with Daemon(tmp_path, listener="timeout = 60000") as daemon:
+    with Daemon(tmp_path, listener=DEADLINE) as daemon:
         with many(daemon, sent) as clients:
-            assert answers_ping(daemon.socket, SECONDS)
-            assert status_of(exchange(daemon.socket, generate(), SECONDS)) is (
-                Status.SUCCESS
-            )
+            assert answers_ping(daemon.socket)
+            assert status_of(exchange(daemon.socket, generate())) is (Status.SUCCESS)
             # Who goes on after all is answered too.
             if sent == PING[:-1]:
                 clients[-1].sendall(PING[-1:])
                 assert read_all(clients[-1]).endswith(b"\x08\x01")
-        assert answers_ping(daemon.socket, SECONDS)
+        assert answers_ping(daemon.socket)
 
 
 @pytest.mark.usefixtures("descriptors")
 def test_a_thousand_who_do_not_read(tmp_path: Path) -> None:
     with (
-        Daemon(tmp_path, listener="timeout = 60000") as daemon,
+        Daemon(tmp_path, listener=DEADLINE) as daemon,
         many(daemon, frame(0x0D, b"\x08\x80\x80\x10", provider=1)),
     ):
-        assert answers_ping(daemon.socket, SECONDS)
-        assert len(exchange(daemon.socket, A_MEBIBYTE, SECONDS)) > 1 << 20
+        assert answers_ping(daemon.socket)
+        assert len(exchange(daemon.socket, A_MEBIBYTE)) > 1 << 20
 
 
 def test_clients_who_vanish(daemon: Daemon) -> None:
@@ -90,7 +89,7 @@ def test_clients_who_vanish(daemon: Daemon) -> None:
             client.sendall(generate(body)[:-3])
         with connected(daemon.socket) as client:
             client.sendall(frame(LIST_KEYS, b"", UID, authenticator=3))
-        assert answers_ping(daemon.socket, SECONDS)
+        assert answers_ping(daemon.socket)
 
     # Their keys are whole, as each of them had asked before it went.
     for name in names:
@@ -106,7 +105,7 @@ def test_more_slow_requests_than_workers(tmp_path: Path) -> None:
             body = slow_request().replace(b"rsa4", b"rsa%d" % number)
             client.sendall(body)
 
-        assert answers_ping(daemon.socket, SECONDS)
+        assert answers_ping(daemon.socket)
         # It did not wait for its turn behind them.
         assert select.select([clients[-1]], [], [], 0)[0] == []
 
