@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import parsec_keys
 from parsec_keys.errors import Error, KeyNotFound, ProviderFailure, ServiceUnavailable
 from parsec_keys.service.providers.pkcs11 import _module
 from tests.service.providers.children import in_a_child, in_the_parent
+from tests.service.providers.raw_module import RawModule
 from tests.service.providers.tokens import Token, Tpm2Token, url
 
 SHA256 = hashes.SHA256()
@@ -62,6 +64,37 @@ def test_what_is_behind_the_module_goes_and_comes_back(
                 works(store.load("key"))
             store.delete("key")
             assert store.keys() == ()
+
+    in_a_child(work, lose=token.lose_power, regain=token.regain_power)
+
+
+@pytest.mark.parametrize("kind", [*NEEDED])
+def test_a_key_is_deleted_wholly_or_not_at_all_where_its_token_is_away(
+    new_token: Callable[[str], Token], tmp_path: Path, kind: str
+) -> None:
+    token = new_token(kind)
+
+    def work() -> None:
+        token.enter()
+        with parsec_keys.open_store(url(token, tmp_path)) as store:
+            works(store.generate_rsa("key"))
+            in_the_parent("lose")
+            try:
+                store.delete("key")  # tpm2-pkcs11 needs no TPM for that.
+            except NEEDED[kind]:
+                is_deleted = False
+            else:
+                is_deleted = True
+            in_the_parent("regain")
+        with parsec_keys.open_store(url(token, tmp_path)) as store:
+            assert len(store.keys()) == (0 if is_deleted else 1)
+            if not is_deleted:
+                works(store.load("key"))
+                store.delete("key")
+            other = RawModule(token.module)
+            session = other.open_session(other.slot_of(token.label))
+            assert other.is_logged_in(session)
+            assert other.count_objects(session) == 0
 
     in_a_child(work, lose=token.lose_power, regain=token.regain_power)
 

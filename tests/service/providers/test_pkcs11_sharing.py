@@ -165,6 +165,29 @@ def test_others_came_before_us_and_do_as_they_like(
     in_a_child(work)
 
 
+def test_a_key_is_deleted_although_others_have_logged_out(
+    any_token: tuple[str, Token], tmp_path: Path
+) -> None:
+    _, token = any_token
+    if isinstance(token, Tpm2Token):
+        token.flush()
+
+    def work() -> None:
+        token.enter()
+        with parsec_keys.open_store(url(token, tmp_path)) as store:
+            other = RawModule(token.module)
+            session = other.open_session(other.slot_of(token.label))
+            before = other.count_objects(session)
+            store.generate_rsa("key")
+            assert other.logout(session) == OK
+            store.delete("key")
+            # It logged in again, and so sees whatever is left.
+            assert other.is_logged_in(session)
+            assert other.count_objects(session) == before
+
+    in_a_child(work)
+
+
 def test_two_tokens_in_one_module(
     new_token: Callable[[str], Token], tmp_path: Path
 ) -> None:

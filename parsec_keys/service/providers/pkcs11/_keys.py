@@ -164,10 +164,12 @@ def import_key(
 
 
 def destroy(pooled: PooledSession, uid: bytes) -> None:
-    """Remove both objects of a pair; what is not there is no error."""
-    for class_ in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
-        for found in pooled.objects(class_, {Attribute.ID: uid}):
-            found.destroy()
+    """Remove both objects of a pair; what is certainly not there is no error."""
+    pair = {Attribute.ID: uid}
+    for found in pooled.private_keys(pair):
+        found.destroy()
+    for found in pooled.objects(ObjectClass.PUBLIC_KEY, pair):
+        found.destroy()
 
 
 def _look(pooled: PooledSession, uid: bytes) -> None:

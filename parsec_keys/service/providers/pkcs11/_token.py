@@ -87,9 +87,8 @@ class PooledSession:
     def private_keys(self, template: dict[Any, Any]) -> list[Any]:
         """The private keys that match a template; none only if that is certain."""
         found = self.objects(ObjectClass.PRIVATE_KEY, template)
-        if not found and self._needs_login():
-            # Who is not logged in does not see them (PKCS#11 3.0, section 4.4).
-            raise exceptions.UserNotLoggedIn
+        if not found:
+            self._check_all_is_seen()
         return found
 
     def objects(self, class_: Any, template: dict[Any, Any]) -> list[Any]:
@@ -100,9 +99,17 @@ class PooledSession:
         wanted = {Attribute.CLASS: class_, **template}
         return list(self.session.get_objects(wanted))
 
-    def _needs_login(self) -> bool:
-        is_wanted = bool(self.session.token.flags & TokenFlag.LOGIN_REQUIRED)
-        return is_wanted and not self._functions.is_logged_in(self.session.handle)
+    def _check_all_is_seen(self) -> None:
+        """Pass if a search that found nothing has seen all that the token has."""
+        try:
+            token = self.session.token.slot.get_token()
+        except SICK as e:
+            # SoftHSM has no objects any more where its token has gone.
+            raise exceptions.TokenNotPresent from e
+        # Who is not logged in sees no private ones (PKCS#11 3.0, section 4.4).
+        is_wanted = bool(token.flags & TokenFlag.LOGIN_REQUIRED)
+        if is_wanted and not self._functions.is_logged_in(self.session.handle):
+            raise exceptions.UserNotLoggedIn
 
 
 class Token:
