@@ -25,9 +25,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
-from parsec_keys.emulators import PIN, SoftHsm, Swtpm
+from parsec_keys.emulators import PIN, Swtpm
 from tests.daemon import Daemon, wait_until
 from tests.service.hardware import Hardware, recorded
+from tests.service.providers.tokens import SoftHsmToken
+from tests.service.providers.tokens import url as url_of
 from tests.soak.worker import ECDSA, SHARED, memory_of
 
 SECONDS = float(os.environ.get("PARSEC_KEYS_SOAK_SECONDS", "8"))
@@ -148,15 +150,24 @@ def test_tpm(own_tpm: Swtpm) -> None:
     assert tpm_state(own_tpm) == ([], 0)
 
 
-def test_pkcs11(softhsm: SoftHsm, tmp_path: Path) -> None:
-    url = softhsm.url("soak", tmp_path / "store")
+def test_pkcs11(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = SoftHsmToken(tmp_path)
+    monkeypatch.setenv("SOFTHSM2_CONF", str(token.configuration))
+    url = url_of(token, tmp_path / "store")
+
+    def take_out() -> Fault:
+        begun = time.monotonic()
+        token.lose_power()
+        time.sleep(0.1)  # So long it is out.
+        token.regain_power()
+        return Fault(begun, time.monotonic())
 
     # SoftHSM empties a token's file and writes it again whenever somebody logs in:
     # killed in between, it has lost the token.
-    soak(url, spare=lambda program: not program.has_opened)
+    soak(url, take_out, spare=lambda program: not program.has_opened)
 
     assert left_over(url) == []
-    command = [sys.executable, "-c", OBJECTS, str(softhsm.module), "soak", PIN]
+    command = [sys.executable, "-c", OBJECTS, str(token.module), token.label, PIN]
     counted = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(counted.stdout) == len(SHARED)
 

@@ -418,6 +418,27 @@ def test_a_neighbour_in_all_slots_keeps_them(
     all_sign(tpm, keys)
 
 
+def test_a_neighbour_where_a_deleted_key_was(
+    tpm: TpmProvider, keys: list[KeyRecord], config: TpmConfig, esapi: Any
+) -> None:
+    all_sign(tpm, keys)
+    for handle in handles(esapi):
+        esapi.flush_context(esapi.tr_from_tpmpublic(handle))
+    for key in keys[1:]:
+        tpm.destroy_key(key.uid)  # One of them was at the second handle.
+    first, theirs = (esapi.create_primary(None, "ecc")[0] for _ in range(2))
+    esapi.flush_context(first)
+    other = TpmProvider.open(config)
+    signs(other, keys[0])
+
+    signs(tpm, keys[0])  # After flushing what the other one has left.
+
+    other.close()
+    tpm.close()
+    esapi.flush_context(theirs)  # It is still there.
+    assert handles(esapi) == []
+
+
 @pytest.mark.parametrize("how", ["generated", "imported"])
 def test_a_neighbours_storage_key_where_ours_was(
     tpm: TpmProvider, esapi: Any, how: str

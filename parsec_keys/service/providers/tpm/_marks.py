@@ -48,14 +48,27 @@ def flush(esapi: Any, marks: Iterable[bytes]) -> None:
         _flush_if(esapi, tpm_handle, is_ours)
 
 
+def take_out(esapi: Any, resource: Any) -> None:
+    """Flush an object or a session; one that is gone already is no error."""
+    try:
+        esapi.flush_context(resource)
+    except _tss.TSS2_Exception as e:
+        if not _tss.is_of_the_tpm(e):
+            raise
+        logger.debug("the TPM had forgotten an object already: %s", e)
+        # The context knows it else, and believes no other one to be at its handle.
+        esapi.tr_close(resource)
+
+
 def _flush_if(esapi: Any, tpm_handle: int, is_ours: Callable[[Any], bool]) -> None:
     try:
         resource = esapi.tr_from_tpmpublic(tpm_handle)
-        if is_ours(resource):
-            esapi.flush_context(resource)
-        else:
-            esapi.tr_close(resource)
     except _tss.TSS2_Exception as e:
         if not _tss.is_of_the_tpm(e):
             raise
         logger.debug("what was left in the TPM is gone already: %s", e)
+        return
+    if is_ours(resource):
+        take_out(esapi, resource)
+    else:
+        esapi.tr_close(resource)

@@ -8,7 +8,6 @@ behind.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -20,7 +19,6 @@ from parsec_keys.service.providers.tpm._key_id import Primary
 from parsec_keys.service.providers.tpm._tenancy import SoleTenancy, Tenancy
 
 T = TypeVar("T")
-logger = logging.getLogger(__name__)
 
 PRIMARIES: Final = {primary: primary.name.encode() for primary in Primary}
 """By what stands for a primary where a key's uid stands for a key."""
@@ -155,12 +153,7 @@ class Slots:
 
     def flush(self, uid: bytes, handle: Any) -> None:
         """Take an object or a session out of the TPM."""
-        try:
-            self.esapi.flush_context(handle)
-        except _tss.TSS2_Exception as e:
-            if not _tss.is_of_the_tpm(e):
-                raise
-            logger.debug("the TPM had forgotten an object already: %s", e)
+        _marks.take_out(self.esapi, handle)
         self._marks.pop(uid, None)
         self.tenancy.note(self._marks.values())
 
