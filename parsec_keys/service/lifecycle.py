@@ -26,6 +26,7 @@ from parsec_keys.psa.deprecated import deprecated_in
 from parsec_keys.psa.operations import PsaGenerateKey, PsaImportKey
 from parsec_keys.psa.policy import PUBLIC_KEYS
 from parsec_keys.service.authenticators import ApplicationIdentity
+from parsec_keys.service.half_made import HalfMadeKeys
 from parsec_keys.service.key_info import KeyIdentity, KeyInfoManager, KeyRecord
 from parsec_keys.service.new_keys import (
     check_public_key,
@@ -43,6 +44,7 @@ class KeyLifecycle:
 
     def __init__(self, key_info: KeyInfoManager, allow_deprecated: bool) -> None:
         self._key_info = key_info
+        self._half_made = HalfMadeKeys(key_info)
         self._allow_deprecated = allow_deprecated
 
     def generate(
@@ -160,6 +162,7 @@ class KeyLifecycle:
         uid: bytes | None = None,
     ) -> KeyRecord:
         uid = uid or os.urandom(16)
+        self._half_made.make_way(identity)
         self._key_info.begin(identity, uid)
         try:
             created = make(uid)
@@ -168,15 +171,9 @@ class KeyLifecycle:
             )
             self._key_info.commit(record)
         except BaseException:
-            self._undo(uid, provider)
+            self._half_made.undo(uid, identity, provider)
             raise
         return record
-
-    def _undo(self, uid: bytes, provider: Provider) -> None:
-        # What cannot be undone now stays an intent, for the next start.
-        with contextlib.suppress(Error):
-            provider.destroy_key(uid)
-            self._key_info.cancel(uid)
 
 
 def check_import(operation: PsaImportKey, provider: Provider) -> KeyAttributes:
