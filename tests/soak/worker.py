@@ -135,6 +135,7 @@ class Work:
     def create(self, chance: random.Random) -> None:
         name = f"{self._seed}-{chance.randbytes(8).hex()}"
         key = self.store.generate_ec(name, ec.SECP256R1())
+        say(made=name)
         try:
             signature = key.sign(b"new", ECDSA)
             with self._own_openssl:

@@ -254,6 +254,28 @@ def test_a_key_is_made_whole_or_not_at_all(
     in_a_child(work)
 
 
+@pytest.mark.parametrize("skip", range(2))
+def test_a_deletion_that_fails_half_way_leaves_a_key_that_works(
+    injector: Path, softhsm_token: Token, tmp_path: Path, skip: int
+) -> None:
+    def work() -> None:
+        inject = Faults(injector, softhsm_token)
+        with parsec_keys.open_store(inject.url(tmp_path)) as store:
+            before = objects(inject)
+            key = store.generate_ec("key", P256)
+            inject.answer("C_DestroyObject", faults.DEVICE_MEMORY, skip, ALWAYS)
+
+            with pytest.raises(ProviderFailure):
+                store.delete("key")
+
+            signs(key)
+            inject.answer("C_DestroyObject", 0)
+            store.delete("key")
+            assert objects(inject) == before
+
+    in_a_child(work)
+
+
 def objects(inject: Faults) -> int:
     """How many objects are on the token, for another session of this process."""
     raw = RawModule(inject.behind)

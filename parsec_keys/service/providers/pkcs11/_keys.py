@@ -166,9 +166,9 @@ def import_key(
 def destroy(pooled: PooledSession, uid: bytes) -> None:
     """Remove both objects of a pair; what is certainly not there is no error."""
     pair = {Attribute.ID: uid}
-    for found in pooled.private_keys(pair):
-        found.destroy()
-    for found in pooled.objects(ObjectClass.PUBLIC_KEY, pair):
+    private = pooled.private_keys(pair)
+    # The private one last: where only the public one goes, the key still works.
+    for found in (*pooled.objects(ObjectClass.PUBLIC_KEY, pair), *private):
         found.destroy()
 
 
