@@ -14,6 +14,7 @@ from parsec_keys.errors import (
     AuthenticationError,
     DecryptionFailed,
     Error,
+    KeyNotFound,
     NotPermitted,
     NotSupported,
     ProtocolError,
@@ -73,8 +74,10 @@ _CLASSES: Final[dict[Status, type[Error]]] = {
     Status.WIRE_PROTOCOL_VERSION_NOT_SUPPORTED: ProtocolError,
     Status.INVALID_ENCODING: ProtocolError,
     Status.INVALID_HEADER: ProtocolError,
+    Status.PSA_ERROR_INVALID_HANDLE: KeyNotFound,
 }
-"""The classes of the wire's own statuses; PSA's have theirs in ``errors``."""
+"""The classes of the wire's own statuses, and of one that PSA had before it had
+DOES_NOT_EXIST for keys; the others of PSA have theirs in ``errors``."""
 _BAD_CIPHERTEXT: Final = frozenset(
     {Status.PSA_ERROR_INVALID_PADDING, Status.PSA_ERROR_INVALID_ARGUMENT}
 )
@@ -88,6 +91,7 @@ _WHAT_TO_DO: Final = {
         "a key of this name exists already; choose another, load it, or delete it first"
     ),
     Status.PSA_ERROR_DOES_NOT_EXIST: "no key of yours has this name there",
+    Status.PSA_ERROR_INVALID_HANDLE: "the key was deleted meanwhile",
     Status.PSA_ERROR_INVALID_ARGUMENT: "it takes an argument of the request for wrong",
     Status.DEPRECATED_PRIMITIVE: "it makes no keys for algorithms that are unsafe",
     Status.ADMIN_OPERATION: "only an administrator of the service may do that",

@@ -252,6 +252,8 @@ def test_every_status_is_an_error_with_a_sentence(
             assert str(caught.value).count("\n") == 0
             if status != 1150:  # A ciphertext that does not decrypt: no word more.
                 assert str(fake_path(store)) in str(caught.value)
+            is_key_gone = status in (1136, 1140)
+            assert isinstance(caught.value, KeyNotFound) is is_key_gone
 
 
 def fake_path(store: parsec_keys.KeyStore) -> str:
