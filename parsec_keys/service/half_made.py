@@ -1,8 +1,8 @@
-"""Keys whose creation failed and could not be undone: their hardware was away.
+"""Keys that are half there: a creation that could not be undone, a deletion cut short.
 
-Each stays an intent, which the next start of a store removes, and until then keeps its
-name and a lock file. A process that goes on for years removes it earlier, when the next
-key is made.
+Their hardware was away, or somebody pressed Ctrl-C. Each stays an intent, which the
+next start of a store removes, and until then keeps its name and a lock file. A process
+that goes on for years removes it earlier, when the next key is made.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ _MOST: Final = 64
 
 
 class HalfMadeKeys:
-    """What this process could not undo yet. Safe to call from any thread."""
+    """What this process could not remove yet. Safe to call from any thread."""
 
     def __init__(self, key_info: KeyInfoManager) -> None:
         self._key_info = key_info
         self._left: dict[bytes, tuple[KeyIdentity, Provider]] = {}
 
-    def undo(self, uid: bytes, identity: KeyIdentity, provider: Provider) -> None:
-        """Undo a creation, now or later."""
+    def remove(self, uid: bytes, identity: KeyIdentity, provider: Provider) -> None:
+        """Remove what there is of a key and its intent, now or later."""
         self._left[uid] = (identity, provider)
         with contextlib.suppress(Error):
             self._remove(uid, provider)
 
     def make_way(self, identity: KeyIdentity) -> None:
-        """Undo what is left, before a key of this name is made.
+        """Remove what is left, before a key of this name is made.
 
         Raises:
-            Error: what a provider says that still cannot undo one of this name, or too
-                many others.
+            Error: what a provider says that still cannot remove one of this name, or
+                too many others.
         """
         failed: dict[str, Error] = {}
         for uid, (_, provider) in list(self._left.items()):

@@ -134,6 +134,9 @@ class KeyLifecycle:
         except Error:
             self._key_info.commit(record)
             raise
+        except BaseException:  # Ctrl-C.
+            self._half_made.remove(record.uid, record.identity, provider)
+            raise
         # Where the disk is full, the intent is forgotten later; the key is gone now.
         with contextlib.suppress(StorageFailure):
             self._key_info.cancel(record.uid)
@@ -171,7 +174,7 @@ class KeyLifecycle:
             )
             self._key_info.commit(record)
         except BaseException:
-            self._half_made.undo(uid, identity, provider)
+            self._half_made.remove(uid, identity, provider)
             raise
         return record
 
