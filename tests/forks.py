@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 from parsec_keys.service.call_gate import CallGate
-from parsec_keys.service.key_info._database import Database
+from parsec_keys.service.key_info._file import KeyInfoFile
 from parsec_keys.service.running_operations import running
 from tests.service.providers.waiting import wait_until
 
@@ -45,7 +45,7 @@ def inside(
 def _let_go_when_a_fork_waits(
     patch: pytest.MonkeyPatch, let_go: Callable[[], None]
 ) -> None:
-    keep_out, pause = CallGate.keep_out, Database.pause
+    keep_out, pause = CallGate.keep_out, KeyInfoFile.pause
     end = running.end
 
     def kept_out(gate: CallGate, deadline: float) -> bool:
@@ -53,13 +53,13 @@ def _let_go_when_a_fork_waits(
             let_go()
         return keep_out(gate, deadline)
 
-    def paused(database: Database) -> None:
-        lock = database._lock._lock
+    def paused(file: KeyInfoFile) -> None:
+        lock = file._lock._lock
         if lock.acquire(blocking=False):
             lock.release()
         else:
             let_go()
-        pause(database)
+        pause(file)
 
     def ended() -> None:
         if len(running):
@@ -68,4 +68,4 @@ def _let_go_when_a_fork_waits(
 
     patch.setattr(running, "end", ended)
     patch.setattr(CallGate, "keep_out", kept_out)
-    patch.setattr(Database, "pause", paused)
+    patch.setattr(KeyInfoFile, "pause", paused)

@@ -53,10 +53,18 @@ class Service:
             self._dispatcher = Dispatcher(
                 providers, key_info, allow_deprecated=config.allow_deprecated
             )
-            self._dispatcher.recover()
+            self.recover()
             self._resources = opened.pop_all()
         self._application = own_identity()
         self._closed = False
+
+    def recover(self) -> None:
+        """Remove what killed processes left half done, and what nobody holds any more.
+
+        Raises:
+            StorageFailure: the key info cannot be used.
+        """
+        self._dispatcher.recover()
 
     def execute(self, operation: Operation[R], *, provider: str | None = None) -> R:
         """Perform an operation; see ``Engine.execute``."""

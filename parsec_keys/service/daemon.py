@@ -147,6 +147,8 @@ class Daemon:
         listener.body_limit = config.core.body_limit
         await shift.finished()
         await asyncio.to_thread(old.close)
+        # What the old one could not remove, it held until now.
+        await asyncio.to_thread(service.recover)
 
 
 def _front(service: Service, config: DaemonConfig) -> Front:

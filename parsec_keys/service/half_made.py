@@ -7,15 +7,14 @@ that goes on for years removes it earlier, when the next key is made.
 
 from __future__ import annotations
 
-import contextlib
 from typing import Final
 
-from parsec_keys.errors import Error
+from parsec_keys.errors import Error, ServiceUnavailable
 from parsec_keys.service.key_info import KeyIdentity, KeyInfoManager
 from parsec_keys.service.providers import Provider
 
 _MOST: Final = 64
-"""How many there may be before no more keys are made: each has a descriptor."""
+"""How many a provider may have before it makes no more: each has a descriptor."""
 
 
 class HalfMadeKeys:
@@ -25,37 +24,43 @@ class HalfMadeKeys:
         self._key_info = key_info
         self._left: dict[bytes, tuple[KeyIdentity, Provider]] = {}
 
-    def remove(self, uid: bytes, identity: KeyIdentity, provider: Provider) -> None:
-        """Remove what there is of a key and its intent, now or later."""
+    def remove(
+        self, uid: bytes, identity: KeyIdentity, provider: Provider
+    ) -> Error | None:
+        """Remove what there is of a key and its intent; if not now, why not."""
         self._left[uid] = (identity, provider)
-        with contextlib.suppress(Error):
-            self._remove(uid, provider)
+        return self._try_to_remove(uid, provider)
 
     def make_way(self, identity: KeyIdentity) -> None:
-        """Remove what is left, before a key of this name is made.
+        """Remove what is left in a key's provider, and of its name, before it is made.
 
         Raises:
             Error: what a provider says that still cannot remove one of this name, or
                 too many others.
         """
-        failed: dict[str, Error] = {}
-        for uid, (_, provider) in list(self._left.items()):
-            if provider.info.name not in failed:
-                try:
-                    self._remove(uid, provider)
-                except Error as e:
-                    failed[provider.info.name] = e
-        left = list(self._left.values())
-        for half_made, provider in left:
-            error = failed.get(provider.info.name)
-            is_in_the_way = _name(half_made) == _name(identity) or len(left) >= _MOST
-            if error is not None and is_in_the_way:
-                raise error
+        failed = 0
+        away: dict[str, Error] = {}
+        for uid, (half_made, provider) in list(self._left.items()):
+            name = provider.info.name
+            is_in_the_way = _name(half_made) == _name(identity)
+            if name != identity.provider and not is_in_the_way:
+                continue  # Who is away keeps the others from nothing.
+            error = away.get(name) or self._try_to_remove(uid, provider)
+            if isinstance(error, ServiceUnavailable):
+                away[name] = error
+            if error is not None:
+                failed += 1
+                if is_in_the_way or failed >= _MOST:
+                    raise error
 
-    def _remove(self, uid: bytes, provider: Provider) -> None:
-        provider.destroy_key(uid)
-        self._key_info.cancel(uid)
+    def _try_to_remove(self, uid: bytes, provider: Provider) -> Error | None:
+        try:
+            provider.destroy_key(uid)
+            self._key_info.cancel(uid)
+        except Error as e:
+            return e
         self._left.pop(uid, None)
+        return None
 
 
 def _name(identity: KeyIdentity) -> tuple[object, str]:

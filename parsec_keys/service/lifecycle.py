@@ -126,13 +126,9 @@ class KeyLifecycle:
         Raises:
             KeyNotFound: another thread or process was faster.
         """
-        if not self._key_info.begin_destroy(record):
-            raise KeyNotFound(f"{record.described} is gone already")
         try:
-            if not isinstance(record.attributes.type, PUBLIC_KEYS):
-                provider.destroy_key(record.uid)
+            self._begin_and_destroy(record, provider)
         except Error:
-            self._key_info.commit(record)
             raise
         except BaseException:  # Ctrl-C.
             self._half_made.remove(record.uid, record.identity, provider)
@@ -144,17 +140,25 @@ class KeyLifecycle:
     def recover(self, name: str, provider: Provider) -> None:
         """Remove what killed processes left of keys in a provider.
 
-        What cannot be removed now does not keep the store from opening: it stays an
-        intent, for the next start.
+        What cannot be removed now does not keep the store from opening: it is tried
+        again before the next key is made, and by the next start.
         """
-        for uid in self._key_info.abandoned(name):
-            try:
-                provider.destroy_key(uid)
-            except Error as e:
-                logger.warning("provider '%s': a half-made key stays: %s", name, e)
-                continue
-            self._key_info.cancel(uid)
-            logger.info("provider '%s': removed a half-made key", name)
+        for uid, identity in self._key_info.abandoned(name):
+            error = self._half_made.remove(uid, identity, provider)
+            if error is None:
+                logger.info("provider '%s': removed a half-made key", name)
+            else:
+                logger.warning("provider '%s': a half-made key stays: %s", name, error)
+
+    def _begin_and_destroy(self, record: KeyRecord, provider: Provider) -> None:
+        if not self._key_info.begin_destroy(record):
+            raise KeyNotFound(f"{record.described} is gone already")
+        try:
+            if not isinstance(record.attributes.type, PUBLIC_KEYS):
+                provider.destroy_key(record.uid)
+        except Error:
+            self._key_info.commit(record)
+            raise
 
     def _create(
         self,

@@ -249,7 +249,8 @@ def test_what_a_killed_process_leaves_is_found(
 
     assert manager.records(APP) == []
     assert list(manager.abandoned("pkcs11")) == []
-    (uid,) = manager.abandoned("tpm")
+    ((uid, identity),) = manager.abandoned("tpm")
+    assert identity == KeyIdentity(APP, "tpm", "key")
     manager.cancel(uid)
 
     assert list(manager.abandoned("tpm")) == []
@@ -437,9 +438,9 @@ def test_a_fork_waits_for_sqlite(tmp_path: Path) -> None:
         assert other.stdout.readline() == "writing\n"
 
         def is_waiting() -> bool:
-            is_free = manager._database._lock._lock.acquire(blocking=False)
+            is_free = manager._file._lock._lock.acquire(blocking=False)
             if is_free:
-                manager._database._lock._lock.release()
+                manager._file._lock._lock.release()
             return not is_free
 
         def let_go() -> None:

@@ -32,6 +32,7 @@ class Adoption:
     ) -> None:
         self._providers = providers
         self._key_info = key_info
+        self._lifecycle = KeyLifecycle(key_info, allow_deprecated=True)
         self._source = source
 
     def look(self) -> list[Candidate]:
@@ -97,7 +98,7 @@ class Adoption:
     def _import(self, candidate: Candidate, material: bytes) -> None:
         identity, attributes = candidate.identity, candidate.attributes
         assert attributes is not None  # noqa: S101
-        KeyLifecycle(self._key_info, allow_deprecated=True).import_key(
+        self._lifecycle.import_key(
             PsaImportKey(identity.key_name, attributes, material),
             identity.application,
             self._providers[identity.provider],

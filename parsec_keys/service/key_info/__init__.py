@@ -85,10 +85,13 @@ class KeyInfoManager(Protocol):
         """Turn the record back into an intent; False if it is no longer there."""
 
     def cancel(self, uid: bytes) -> None:
-        """Forget an intent, after the provider has nothing left of it."""
+        """Forget an intent or a record, after the provider has nothing left of it."""
 
-    def abandoned(self, provider: str) -> Iterable[bytes]:
-        """The intents whose process is gone, held against others until cancelled."""
+    def abandoned(self, provider: str) -> Iterable[tuple[bytes, KeyIdentity]]:
+        """The uids of intents whose process is gone, and which keys they were for.
+
+        They are held against others until they are cancelled.
+        """
 
     def adopt(self, records: Mapping[bytes, KeyRecord | None]) -> None:
         """Record keys that were there before, all or none, and where they came from.
@@ -164,8 +167,11 @@ class InMemoryKeyInfoManager:
     def cancel(self, uid: bytes) -> None:
         with self._lock:
             self._intents.pop(uid, None)
+            for name, record in list(self._records.items()):
+                if record.uid == uid:
+                    del self._records[name]
 
-    def abandoned(self, provider: str) -> Iterable[bytes]:
+    def abandoned(self, provider: str) -> Iterable[tuple[bytes, KeyIdentity]]:
         return ()
 
     def adopt(self, records: Mapping[bytes, KeyRecord | None]) -> None:

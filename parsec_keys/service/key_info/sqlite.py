@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from parsec_keys.errors import KeyExists, StorageFailure
+from parsec_keys.errors import Error, KeyExists, StorageFailure
 from parsec_keys.psa.operations import KeyInfo
 from parsec_keys.service.authenticators import ApplicationIdentity
 from parsec_keys.service.key_info import KeyIdentity, KeyRecord, name_taken
-from parsec_keys.service.key_info._database import Database
+from parsec_keys.service.key_info._file import KeyInfoFile
 from parsec_keys.service.key_info._intents import HeldIntents
 from parsec_keys.service.key_info._rows import (
     COLUMNS,
@@ -48,15 +48,15 @@ class SqliteKeyInfoManager:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE_NAME
-        self._database = Database(self._path)
+        self._file = KeyInfoFile(self._path)
         self._held = HeldIntents(directory / "intents")
         self._cancelled: set[bytes] = set()
-        if not self._database.is_read_only:
+        if not self._file.is_read_only:
             self._held.make_directory()
 
     def find(self, application: ApplicationIdentity, key_name: str) -> KeyRecord | None:
-        with self._database.reading() as database:
-            row = database.execute(
+        with self._file.reading() as connection:
+            row = connection.execute(
                 f"SELECT {COLUMNS} FROM key_record WHERE authenticator = ? AND "  # noqa: S608
                 "application = ? AND key_name = ? AND NOT intent",
                 (*application, key_name),
@@ -64,16 +64,16 @@ class SqliteKeyInfoManager:
         return None if row is None else record_of(row, self._path)
 
     def applications(self) -> list[ApplicationIdentity]:
-        with self._database.reading() as database:
-            rows = database.execute(
+        with self._file.reading() as connection:
+            rows = connection.execute(
                 "SELECT DISTINCT authenticator, application FROM key_record "
                 "WHERE NOT intent ORDER BY authenticator, application"
             ).fetchall()
         return [application_of(row, self._path) for row in rows]
 
     def records(self, application: ApplicationIdentity) -> list[KeyRecord]:
-        with self._database.reading() as database:
-            rows = database.execute(
+        with self._file.reading() as connection:
+            rows = connection.execute(
                 f"SELECT {COLUMNS} FROM key_record WHERE authenticator = ? AND "  # noqa: S608
                 "application = ? AND NOT intent ORDER BY key_name",
                 application,
@@ -90,8 +90,8 @@ class SqliteKeyInfoManager:
         return keys
 
     def _page(self, application: ApplicationIdentity, first: str) -> list[KeyInfo]:
-        with self._database.reading() as database:
-            rows = database.execute(
+        with self._file.reading() as connection:
+            rows = connection.execute(
                 "SELECT key_name, provider, attributes FROM key_record "
                 "WHERE authenticator = ? AND application = ? AND NOT intent "
                 "AND key_name >= ? ORDER BY key_name LIMIT ?",
@@ -104,28 +104,31 @@ class SqliteKeyInfoManager:
         self._check_writable()
         self._held.hold(uid)
         try:
-            with self._database.transaction() as database:
-                forgotten = self._forget_cancelled(database)
-                taken = database.execute(
+            with self._file.transaction() as connection:
+                forgotten = self._forget_cancelled(connection)
+                taken = connection.execute(
                     "SELECT provider FROM key_record WHERE authenticator = ? AND "
                     "application = ? AND key_name = ?",
                     (*application, key_name),
                 ).fetchone()
                 if taken is not None:
                     raise name_taken(KeyIdentity(application, taken[0], key_name))
-                database.execute(
+                connection.execute(
                     "INSERT INTO key_record (authenticator, application, provider, "
                     "key_name, uid, intent) VALUES (?, ?, ?, ?, ?, 1)",
                     (*application, provider, key_name, uid),
                 )
-        except BaseException:
+        except Error:
             self._let_go(uid)
+            raise
+        except BaseException:  # Ctrl-C, perhaps when it was written.
+            self._cancelled.add(uid)
             raise
         self._let_go(*forgotten)
 
     def commit(self, record: KeyRecord) -> None:
-        with self._database.transaction() as database:
-            changed = database.execute(
+        with self._file.transaction() as connection:
+            changed = connection.execute(
                 "UPDATE key_record SET intent = 0, key_id = ?, attributes = ?, "
                 "public_key = ? WHERE uid = ?",
                 (
@@ -143,8 +146,8 @@ class SqliteKeyInfoManager:
         self._check_writable()
         is_held, changed = self._held.hold(record.uid), 0
         try:
-            with self._database.transaction() as database:
-                changed = database.execute(
+            with self._file.transaction() as connection:
+                changed = connection.execute(
                     "UPDATE key_record SET intent = 1 WHERE uid = ? AND NOT intent",
                     (record.uid,),
                 ).rowcount
@@ -156,26 +159,29 @@ class SqliteKeyInfoManager:
     def cancel(self, uid: bytes) -> None:
         # Where the disk is full the next intent tries again, or the next start.
         self._cancelled.add(uid)
-        with self._database.transaction() as database:
-            forgotten = self._forget_cancelled(database)
+        with self._file.transaction() as connection:
+            forgotten = self._forget_cancelled(connection)
         self._let_go(*forgotten)
 
-    def abandoned(self, provider: str) -> Iterator[bytes]:
-        if self._database.is_read_only:
+    def abandoned(self, provider: str) -> Iterator[tuple[bytes, KeyIdentity]]:
+        if self._file.is_read_only:
             return
-        with self._database.reading() as database:
-            rows = database.execute(
-                "SELECT uid FROM key_record WHERE provider = ? AND intent", (provider,)
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT uid, authenticator, application, key_name FROM key_record "
+                "WHERE provider = ? AND intent",
+                (provider,),
             ).fetchall()
         self._sweep()
-        for (uid,) in rows:
+        for uid, *application, key_name in rows:
             if not is_uid(uid):
                 logger.warning("%s has an intent that means nothing", self._path)
                 continue
             if uid in self._held or not self._held.hold(uid):
                 continue  # Its process lives.
             if self._is_intent(uid):
-                yield uid
+                owner = ApplicationIdentity(*application)
+                yield uid, KeyIdentity(owner, provider, key_name)
             else:
                 self._let_go(uid)
 
@@ -183,14 +189,14 @@ class SqliteKeyInfoManager:
         self._check_writable()
         new = [record for record in records.values() if record is not None]
         try:
-            with self._database.transaction() as database:
-                database.execute(_ADOPTED_SCHEMA)
-                database.executemany(
+            with self._file.transaction() as connection:
+                connection.execute(_ADOPTED_SCHEMA)
+                connection.executemany(
                     f"INSERT INTO key_record ({COLUMNS}, intent) "  # noqa: S608
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
                     map(row_of, new),
                 )
-                database.executemany(
+                connection.executemany(
                     "INSERT OR IGNORE INTO adopted VALUES (?)",
                     [(origin,) for origin in records],
                 )
@@ -202,21 +208,21 @@ class SqliteKeyInfoManager:
             ) from e
 
     def adopted(self) -> frozenset[bytes]:
-        with self._database.reading() as database:
-            found = database.execute(
+        with self._file.reading() as connection:
+            found = connection.execute(
                 "SELECT 1 FROM sqlite_master WHERE name = 'adopted'"
             ).fetchone()
             if found is None:
                 return frozenset()
-            rows = database.execute("SELECT origin FROM adopted").fetchall()
+            rows = connection.execute("SELECT origin FROM adopted").fetchall()
         return frozenset(origin for (origin,) in rows)
 
     def close(self) -> None:
-        self._database.close()
+        self._file.close()
         self._held.close()
 
     def _check_writable(self) -> None:
-        if self._database.is_read_only:
+        if self._file.is_read_only:
             raise StorageFailure(
                 f"{self._path.parent} cannot be written to: keys can be used, but not "
                 "made or deleted; mend its permissions, or use another folder"
@@ -231,8 +237,8 @@ class SqliteKeyInfoManager:
                 self._let_go(uid)
 
     def _is_intent(self, uid: bytes) -> bool:
-        with self._database.reading() as database:
-            row = database.execute(
+        with self._file.reading() as connection:
+            row = connection.execute(
                 "SELECT intent FROM key_record WHERE uid = ?", (uid,)
             ).fetchone()
         return row is not None and bool(row[0])
@@ -242,11 +248,11 @@ class SqliteKeyInfoManager:
             self._cancelled.discard(uid)
             self._held.let_go(uid)
 
-    def _forget_cancelled(self, database: sqlite3.Connection) -> list[bytes]:
+    def _forget_cancelled(self, connection: sqlite3.Connection) -> list[bytes]:
         """Forget intents in a transaction, and answer those to let go after it."""
         forgotten = list(self._cancelled)
-        database.executemany(
-            "DELETE FROM key_record WHERE uid = ? AND intent",
+        connection.executemany(
+            "DELETE FROM key_record WHERE uid = ?",
             [(uid,) for uid in forgotten],
         )
         return forgotten

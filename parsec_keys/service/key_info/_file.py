@@ -36,7 +36,7 @@ CREATE TABLE key_record (
 """
 
 
-class Database:
+class KeyInfoFile:
     """A file, made with its folder when it is not there. Safe for threads and forks.
 
     Raises:
@@ -50,7 +50,7 @@ class Database:
         self._process = 0
         self._connection: sqlite3.Connection | None = None
         with no_fork():
-            _databases.add(self)
+            _files.add(self)
         own_directory(path.parent)
         self.is_read_only = not os.access(path.parent, os.W_OK, effective_ids=True)
         with self.reading() as connection:
@@ -143,25 +143,25 @@ def _close(connection: sqlite3.Connection, process: int) -> None:
         connection.close()
 
 
-_databases: Final[weakref.WeakSet[Database]] = weakref.WeakSet()
-_at_fork: Final[list[Database]] = []
+_files: Final[weakref.WeakSet[KeyInfoFile]] = weakref.WeakSet()
+_at_fork: Final[list[KeyInfoFile]] = []
 
 
 def _pause_all() -> None:
-    for database in list(_databases):
-        _at_fork.append(database)
-        database.pause()
+    for file in list(_files):
+        _at_fork.append(file)
+        file.pause()
 
 
 def _go_on_with_all() -> None:
-    for database in _at_fork:
-        database.go_on()
+    for file in _at_fork:
+        file.go_on()
     _at_fork.clear()
 
 
 def _forget_parents() -> None:
-    for database in _at_fork:
-        database.forget_parent()
+    for file in _at_fork:
+        file.forget_parent()
     _at_fork.clear()
 
 
@@ -212,7 +212,7 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _check_owners(path: Path) -> None:
-    """Check a database, and what SQLite would take for a part of it."""
+    """Check a file, and what SQLite would take for a part of it."""
     check_owner(path)
     for suffix in ("-wal", "-shm", "-journal"):
         with contextlib.suppress(FileNotFoundError):
