@@ -31,7 +31,7 @@ DEBIAN_PACKAGES = (
 )
 settings.register_profile("any machine", deadline=None)  # However busy it is.
 settings.load_profile("any machine")
-TOKENS = ("shared", "pin", "without", "twin", "twin", "soak")
+TOKENS = ("shared", "pin", "without", "twin", "twin")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -37,6 +37,8 @@ SECONDS = float(os.environ.get("PARSEC_KEYS_SOAK_SECONDS", "8"))
 PROGRAMS = 3
 MEMORY = 8 * 1024
 """KiB that allocators may keep more of, whatever the time."""
+LAST_KILL, WARM = 0.4, 0.6
+"""The parts of the time until which a daemon is killed, and then warms up."""
 PATIENCE = 20.0
 """Seconds for what programs have begun when their time is over."""
 ROOT = Path(__file__).parents[2]
@@ -147,7 +149,7 @@ def test_software(tmp_path: Path) -> None:
 
 
 def test_tpm(own_tpm: Swtpm) -> None:
-    def cut_off() -> Fault:
+    def cut_off(progress: float) -> Fault:
         begun = time.monotonic()
         own_tpm.restart()
         return Fault(begun, time.monotonic())
@@ -162,10 +164,9 @@ def test_pkcs11(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     token = SoftHsmToken(tmp_path)
     monkeypatch.setenv("SOFTHSM2_CONF", str(token.configuration))
     url = url_of(token, tmp_path / "store")
-
     next_time = 0.0
 
-    def take_out() -> Fault | None:
+    def take_out(progress: float) -> Fault | None:
         nonlocal next_time
         begun = time.monotonic()
         if begun < next_time:
@@ -178,12 +179,7 @@ def test_pkcs11(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     # SoftHSM empties a token's file and writes it again whenever somebody logs in:
     # killed in between, it has lost the token.
-    soak(
-        url,
-        take_out,
-        spare=lambda program: not program.has_opened,
-        kept=SOFTHSM_KEEPS,
-    )
+    soak(url, take_out, spare_logins=True, kept=SOFTHSM_KEEPS)
 
     assert left_over(url) == []
     command = [sys.executable, "-c", OBJECTS, str(token.module), token.label, PIN]
@@ -192,25 +188,25 @@ def test_pkcs11(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_daemon(hardware: Hardware, tmp_path: Path) -> None:
-    last_kill, warm = (time.monotonic() + part * SECONDS for part in (0.4, 0.6))
     memory: list[tuple[int, int]] = []
     with Daemon(tmp_path, hardware.table) as daemon:
 
-        def kill() -> Fault | None:
+        def kill(progress: float) -> Fault | None:
             begun = time.monotonic()
-            if begun > last_kill:
+            if progress > LAST_KILL:
                 return None
             daemon.kill()
             daemon.start()
             return Fault(begun, time.monotonic())
 
-        def watch(made: int) -> None:
-            if time.monotonic() > warm:
+        def watch(progress: float, made: int) -> None:
+            if progress > WARM:
                 memory.append((memory_of(daemon.process.pid), made))
 
-        soak(daemon.url, kill, watch=watch, kept=hardware.kept)
+        soak(daemon.url, kill, watch=watch)
 
         assert left_over(daemon.url) == []
+        assert len(memory) > 1
         (before, at_first), (after, at_last) = memory[0], memory[-1]
         assert after <= before + MEMORY + hardware.kept * (at_last - at_first)
     records = recorded(tmp_path)
@@ -220,15 +216,19 @@ def test_daemon(hardware: Hardware, tmp_path: Path) -> None:
 
 def soak(
     url: str,
-    inject: Callable[[], Fault | None] = lambda: None,
-    spare: Callable[[Program], bool] = lambda program: False,
-    watch: Callable[[int], None] = lambda made: None,
+    inject: Callable[[float], Fault | None] | None = None,
+    *,
+    spare_logins: bool = False,
+    watch: Callable[[float, int], None] = lambda progress, made: None,
     kept: int = 0,
 ) -> None:
     """Run programs on a store, kill one of them and inject a fault now and then.
 
-    Nobody is killed for as long as ``spare`` says so. ``watch`` hears now and then how
-    many keys were made. ``kept`` are the KiB that a provider keeps of each of them.
+    Args:
+        inject: injects a fault; it hears which part of the time is over.
+        spare_logins: kill nobody who opens the store, or opens it again after a fault.
+        watch: hears the same, and how many keys were made.
+        kept: KiB that the provider's library keeps in each program of each key.
     """
     with parsec_keys.open_store(url) as store:
         for name, algorithm in SHARED.items():
@@ -239,6 +239,7 @@ def soak(
     seed = os.environ.get("PARSEC_KEYS_SEED") or os.urandom(4).hex()
     chance, faults = random.Random(seed), list[Fault]()
     deadline = time.monotonic() + SECONDS
+    made: list[tuple[float, int]] = [(0.0, 0)]
     with contextlib.ExitStack() as running:
 
         def started(name: str) -> Program:
@@ -254,25 +255,29 @@ def soak(
         while (left := deadline - time.monotonic()) > 0:
             # The one pause here: it is how often something happens, not a wait for it.
             steady.reader.join(min(left, chance.uniform(0.3, 3)))
-            if chance.random() < 0.5:
-                fault = inject()
+            progress = 1 - (deadline - time.monotonic()) / SECONDS
+            fault = None
+            if inject is not None and (not faults or chance.random() < 0.5):
+                fault = inject(progress)
                 faults += [fault] if fault is not None else []
-            victim = others.pop(0)
-            wait_until(lambda victim=victim: not spare(victim))
-            victim.process.kill()
-            victim.process.wait()
-            ended.append(victim)
+            if not (spare_logins and (fault or not others[0].has_opened)):
+                victim = others.pop(0)
+                victim.process.kill()
+                victim.process.wait()
+                ended.append(victim)
+                others.append(started(f"{len(ended)}-next"))
             assert steady.process.poll() is None, "the one that nobody kills ended"
-            watch(sum(program.made for program in (steady, *others, *ended)))
-            others.append(started(f"{len(ended)}-next"))
+            so_far = sum(program.made for program in (steady, *others, *ended))
+            made.append((time.monotonic(), so_far))
+            watch(progress, so_far)
         statuses = [program.end() for program in (steady, *others)]
         assert {program.end() for program in ended} <= {-signal.SIGKILL, 0}
 
     assert statuses == [0] * PROGRAMS, f"seed {seed}"
-    programs = (steady, *others, *ended)
+    assert faults or inject is None
     unexplained = [
         error
-        for program in programs
+        for program in (steady, *others, *ended)
         for error in program.errors
         if not any(fault.explains(error) for fault in faults)
     ]
@@ -284,12 +289,12 @@ def soak(
     )
     assert counted == {}, f"seed {seed}"
     assert any(program.is_ready for program in ended), "all were killed too early"
-    last = steady.lines[-1]
-    assert last["counted"]["sign"] > 0
-    before, after = last["before"], last["after"]
-    made = sum(program.made for program in programs)
-    print(made, before, after)
-    assert after["memory"] <= before["memory"] + MEMORY + kept * made
+    summary = steady.lines[-1]
+    assert summary["counted"]["sign"] > 0
+    before, after = summary["before"], summary["after"]
+    made_before = max(number for at, number in made if at <= before["time"])
+    since = sum(program.made for program in (steady, *others, *ended)) - made_before
+    assert after["memory"] <= before["memory"] + MEMORY + kept * since
     assert after["descriptors"] <= before["descriptors"]
     assert after["sessions"] <= before["sessions"]
 

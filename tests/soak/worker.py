@@ -162,9 +162,10 @@ class Work:
             raise ChildProcessError(f"a child ended with {status:#x}")
 
 
-def measure(url: str) -> dict[str, int]:
-    """What must not grow: KiB of memory, descriptors, sessions of a token."""
+def measure(url: str) -> dict[str, float]:
+    """What must not grow: KiB of memory, descriptors, sessions of a token; and when."""
     return {
+        "time": time.monotonic(),
         "memory": memory_of(os.getpid()),
         "descriptors": len(os.listdir("/proc/self/fd")),
         "sessions": _sessions(url) if url.startswith("pkcs11:") else 0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 import parsec_keys
 from parsec_keys.errors import Error, KeyNotFound, ProviderFailure, ServiceUnavailable
-from parsec_keys.service import half_made
 from parsec_keys.service.providers.pkcs11 import _module
 from tests.service.providers.children import in_a_child, in_the_parent
 from tests.service.providers.raw_module import RawModule
@@ -93,42 +91,6 @@ def test_a_key_is_deleted_wholly_or_not_at_all_where_its_token_is_away(
             if not is_deleted:
                 works(store.load("key"))
                 store.delete("key")
-            other = RawModule(token.module)
-            session = other.open_session(other.slot_of(token.label))
-            assert other.is_logged_in(session)
-            assert other.count_objects(session) == 0
-
-    in_a_child(work, lose=token.lose_power, regain=token.regain_power)
-
-
-def test_a_name_is_free_again_after_a_creation_that_failed(
-    new_token: Callable[[str], Token],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """However many failed while the token was away, and with nothing left of them."""
-    monkeypatch.setattr(_module, "RESTART_SECONDS", 0.0)
-    token = new_token("softhsm")
-
-    def descriptors() -> int:
-        return len(os.listdir("/proc/self/fd"))
-
-    def work() -> None:
-        token.enter()
-        with parsec_keys.open_store(url(token, tmp_path)) as store:
-            works(store.generate_rsa("key"))
-            before = descriptors()
-            in_the_parent("lose")
-            for number in range(2 * half_made._MOST):
-                for _ in range(2):
-                    with pytest.raises(ServiceUnavailable):
-                        store.generate_rsa(f"new {number}")
-            assert descriptors() <= before + half_made._MOST
-            in_the_parent("regain")
-            works(store.generate_rsa("new 0"))
-            assert descriptors() == before
-            store.delete("new 0")
-            store.delete("key")
             other = RawModule(token.module)
             session = other.open_session(other.slot_of(token.label))
             assert other.is_logged_in(session)

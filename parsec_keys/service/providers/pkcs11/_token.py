@@ -138,10 +138,11 @@ class Token:
         try:
             self._open(asked)
         except exceptions.PKCS11Error as e:
-            # Some modules look for tokens when they start, and not later. Where other
-            # stores use this one, it is not for a wrong name that it starts again.
+            # Some modules look for tokens when they start, and not later. One that
+            # works for other stores does not start again for a wrong name.
             is_absent = isinstance(e, exceptions.NoSuchToken)
-            if not self._may_recover(e) or (is_absent and self.module.stores):
+            is_of_use = bool(self.module.stores) and self.module.works
+            if not self._may_recover(e) or (is_absent and is_of_use):
                 raise translated(e, asked) from e
             self._restart(asked, self._era, 0)
             try:
