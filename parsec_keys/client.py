@@ -39,6 +39,7 @@ from parsec_keys.psa.operations import (
     ListProviders,
     Operation,
     ProviderInfo,
+    PsaDestroyKey,
     PsaExportPublicKey,
     PsaGenerateKey,
     PsaGenerateRandom,
@@ -52,7 +53,11 @@ from parsec_keys.service.public_operations import fingerprint_of, is_signature
 from parsec_keys.service.wire.attributes import default_algorithm
 from parsec_keys.service.wire.frames import CORE_PROVIDER
 
+K = TypeVar("K")
 R = TypeVar("R")
+V = TypeVar("V")
+_MOST_REMEMBERED: Final = 4096
+"""How many keys are remembered, each in about half a kB."""
 _RANDOM_AT_ONCE: Final = 0xFFFF
 _CHANGED: Final = frozenset(
     {Status.AUTHENTICATOR_NOT_REGISTERED, Status.PROVIDER_NOT_REGISTERED}
@@ -168,7 +173,9 @@ class Client:
             self._check_still(operation.key_name, operation.fingerprint, provider)
         _, result = self._ask_about(operation, provider)
         if isinstance(operation, PsaExportPublicKey):
-            self._public_keys[fingerprint_of(result)] = result
+            _remember(self._public_keys, fingerprint_of(result), result)
+        if isinstance(operation, PsaDestroyKey):
+            self._found.pop(operation.key_name, None)
         return result
 
     def _sign(self, operation: PsaSignHash, provider: str | None) -> bytes:
@@ -179,24 +186,17 @@ class Client:
             if fingerprint is not None:  # Perhaps it is another key's refusal.
                 self._check_still(operation.key_name, fingerprint, provider)
             raise
-        if fingerprint is None or self._is_signature(
-            key, fingerprint, operation, signature
-        ):
+        if fingerprint is None:
             return cast(bytes, signature)
-        self._check_still(operation.key_name, fingerprint, provider)
-        if self._is_signature(key, fingerprint, operation, signature):
+        public_key = self._public_keys.get(fingerprint)
+        if _is_signature(key, public_key, operation, signature):
+            return cast(bytes, signature)
+        public_key = self._check_still(operation.key_name, fingerprint, provider)
+        if _is_signature(key, public_key, operation, signature):
             return cast(bytes, signature)
         raise ProviderFailure(
             f"{self._wire.described} answered a signature of key '{key.name}' that "
             "does not verify: do not trust it before that is mended"
-        )
-
-    def _is_signature(
-        self, key: KeyInfo, fingerprint: bytes, operation: PsaSignHash, signature: bytes
-    ) -> bool:
-        public_key = self._public_keys.get(fingerprint)
-        return public_key is not None and is_signature(
-            key.attributes, public_key, operation.alg, operation.hash, signature
         )
 
     def _ask_about(
@@ -227,7 +227,7 @@ class Client:
         """Where a key is now."""
         for key in self._wire.ask(ListKeys(key_name)):
             if key.name == key_name and provider in (None, key.provider):
-                self._found[key_name] = key
+                _remember(self._found, key_name, key)
                 return cast(KeyInfo, key)
         self._found.pop(key_name, None)
         place = f" in provider '{provider}'" if provider else ""
@@ -237,16 +237,17 @@ class Client:
 
     def _check_still(
         self, key_name: str, fingerprint: bytes, provider: str | None
-    ) -> None:
-        """Pass if a name belongs to the key that the caller holds."""
+    ) -> bytes:
+        """The public key of a name, if it is of the key that the caller holds."""
         _, data = self._ask_about(PsaExportPublicKey(key_name), provider)
-        self._public_keys[fingerprint_of(data)] = data
+        _remember(self._public_keys, fingerprint_of(data), data)
         if fingerprint_of(data) != fingerprint:
             self._found.pop(key_name, None)
             raise KeyNotFound(
                 f"key '{key_name}' at {self._wire.described} is another key than the "
                 "one that was loaded: load it again"
             )
+        return cast(bytes, data)
 
     def _number(self, provider: str | None) -> int:
         if provider is None:
@@ -259,6 +260,21 @@ class Client:
             f"there is no provider '{provider}' at {self._wire.described}; there are: "
             f"{known}"
         )
+
+
+def _remember(cache: dict[K, V], key: K, value: V) -> None:
+    """Remember what the service can be asked again; not of ever more keys."""
+    if len(cache) >= _MOST_REMEMBERED:
+        cache.clear()
+    cache[key] = value
+
+
+def _is_signature(
+    key: KeyInfo, public_key: bytes | None, operation: PsaSignHash, signature: bytes
+) -> bool:
+    return public_key is not None and is_signature(
+        key.attributes, public_key, operation.alg, operation.hash, signature
+    )
 
 
 def _usual_hash(bits: int) -> Hash:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 import parsec_keys
+from parsec_keys import client
 from parsec_keys.emulators import PIN, SoftHsm
 from parsec_keys.errors import (
     AuthenticationError,
@@ -279,6 +280,22 @@ def test_a_signature_that_is_wrong(
         for key in keys:
             with pytest.raises(ProviderFailure, match="does not verify"):
                 signs(key)
+
+
+def test_keys_that_come_and_go_are_not_remembered_for_ever(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_MOST_REMEMBERED", 2)
+    with parsec_keys.open_store(daemon.url) as store:
+        keys = [store.generate_ec(f"key {number}", P256) for number in range(5)]
+        for key in keys * 2:
+            signs(key)
+        assert isinstance(store._engine, client.Client)
+        assert len(store._engine._public_keys) <= 2
+        assert len(store._engine._found) <= 2
+        for number in range(5):
+            store.delete(f"key {number}")
+        assert store._engine._found == {}
 
 
 def test_a_service_that_goes_and_comes_back(daemon: Daemon) -> None:

@@ -114,8 +114,10 @@ class Program:
 
     def kill(self) -> None:
         """End it and its children, if they have not ended."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        # One of them holds the pipe else, and so the group: its number is no other's.
+        if self.reader.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.end()
 
     @property
