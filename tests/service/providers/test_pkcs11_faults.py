@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from parsec_keys.errors import (
     ProviderFailure,
     ServiceUnavailable,
 )
+from parsec_keys.service import Service
 from parsec_keys.service.providers.pkcs11 import _token
 from tests.service.providers import faults
 from tests.service.providers.children import in_a_child
@@ -252,6 +254,55 @@ def test_a_key_is_made_whole_or_not_at_all(
             assert objects(inject) == before
 
     in_a_child(work)
+
+
+def test_sessions_forget_keys_that_were_deleted_while_they_were_busy(
+    in_a_store: Any,
+) -> None:
+    def work(store: parsec_keys.KeyStore, inject: Faults) -> None:
+        gone, key = store.generate_ec("gone", P256), store.generate_ec("key", P256)
+
+        with ThreadPoolExecutor(2) as pool:
+
+            def busy(*at_once: Any) -> list[Any]:
+                before = inject.held
+                inject.hold("C_Sign")
+                tasks = [pool.submit(signs, each) for each in at_once]
+                wait_until(lambda: inject.held == before + len(tasks))
+                return tasks
+
+            def finish(tasks: list[Any]) -> None:
+                inject.let_go("C_Sign")
+                for task in tasks:
+                    task.result()
+
+            for each in (gone, key):
+                finish(busy(each, each))  # Each session knows both of them.
+            tasks = busy(key)
+            store.delete("gone")
+            finish(tasks)
+            finish(busy(key, key))
+        assert isinstance(store._engine, Service)
+        token = store._engine._providers["pkcs11"]._token  # type: ignore[attr-defined]
+        assert [len(session._keys) for session in token._idle] == [1, 1]
+
+    in_a_store(work)
+
+
+def test_sessions_remember_some_of_many_keys(
+    in_a_store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_token, "_MOST_KEYS", 2)
+
+    def work(store: parsec_keys.KeyStore, inject: Faults) -> None:
+        keys = [store.generate_ec(f"key {number}", P256) for number in range(5)]
+        for key in keys * 2:
+            signs(key)
+        assert isinstance(store._engine, Service)
+        token = store._engine._providers["pkcs11"]._token  # type: ignore[attr-defined]
+        assert [len(session._keys) for session in token._idle] == [2]
+
+    in_a_store(work)
 
 
 @pytest.mark.parametrize("skip", range(2))

@@ -104,8 +104,10 @@ class Pkcs11Provider:
 
     def destroy_key(self, uid: bytes) -> None:
         self._secrets.forget(uid)
+        # Before it is gone, and after it, for who has found it meanwhile.
         self._token.forget(uid)
         self._token.run("removing a key", lambda session: _keys.destroy(session, uid))
+        self._token.forget(uid)
 
     def export_key(self, key: KeyRecord) -> bytes:
         return self._with_key(

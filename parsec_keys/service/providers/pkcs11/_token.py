@@ -6,6 +6,7 @@ remembers the key objects that it has found.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import time
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 MOST_SESSIONS: Final = 16
 WAIT_SECONDS: Final = 30.0
+_MOST_KEYS: Final = 256
+"""How many key objects a session remembers: each takes about 3 kB."""
 RECOVERABLE: Final = (*LOST, *SICK)
 _MOST_TRIES: Final = 16
 """How often an operation is begun again, where other threads keep curing things."""
@@ -54,12 +57,15 @@ another process has changed.
 class PooledSession:
     """A session and the key objects found in it."""
 
-    __slots__ = ("_functions", "_keys", "session")
+    __slots__ = ("_deleted", "_functions", "_keys", "_seen", "session")
 
-    def __init__(self, session: Any, functions: FunctionList) -> None:
+    def __init__(
+        self, session: Any, functions: FunctionList, deleted: _DeletedKeys
+    ) -> None:
         self.session = session
         self._functions = functions
         self._keys: dict[bytes, Any] = {}
+        self._deleted, self._seen = deleted, deleted.count
 
     def private_key(self, key_id: bytes, template: dict[Any, Any]) -> Any:
         """The private key of a template, which ``key_id`` stands for.
@@ -67,6 +73,7 @@ class PooledSession:
         Raises:
             KeyNotFound: the token has several.
         """
+        self._forget_deleted()
         key = self._keys.get(key_id)
         if key is None:
             found = self.private_keys(template)
@@ -77,12 +84,10 @@ class PooledSession:
                     f"the token has {len(found)} private keys where one was expected: "
                     "remove those that are not it, or delete the key"
                 )
+            if len(self._keys) >= _MOST_KEYS:
+                del self._keys[next(iter(self._keys))]
             key = self._keys[key_id] = found[0]
         return key
-
-    def forget(self, key_id: bytes) -> None:
-        """Forget a key object, whose handle may come to mean another one."""
-        self._keys.pop(key_id, None)
 
     def private_keys(self, template: dict[Any, Any]) -> list[Any]:
         """The private keys that match a template; none only if that is certain."""
@@ -99,6 +104,15 @@ class PooledSession:
         wanted = {Attribute.CLASS: class_, **template}
         return list(self.session.get_objects(wanted))
 
+    def _forget_deleted(self) -> None:
+        """Forget the objects of deleted keys, whose handles may mean others by now."""
+        if self._seen != self._deleted.count:
+            self._seen, key_ids = self._deleted.since(self._seen)
+            if key_ids is None:
+                self._keys.clear()
+            for key_id in key_ids or ():
+                self._keys.pop(key_id, None)
+
     def _check_all_is_seen(self) -> None:
         """Pass if a search that found nothing has seen all that the token has."""
         try:
@@ -110,6 +124,28 @@ class PooledSession:
         is_wanted = bool(token.flags & TokenFlag.LOGIN_REQUIRED)
         if is_wanted and not self._functions.is_logged_in(self.session.handle):
             raise exceptions.UserNotLoggedIn
+
+
+class _DeletedKeys:
+    """The keys of a token that were deleted lately, for sessions that have them."""
+
+    def __init__(self) -> None:
+        self._lock = ForkSafeLock()
+        self._key_ids: collections.deque[bytes] = collections.deque(maxlen=_MOST_KEYS)
+        self.count = 0
+
+    def add(self, key_id: bytes) -> None:
+        with self._lock:
+            self._key_ids.append(key_id)
+            self.count += 1
+
+    def since(self, count: int) -> tuple[int, list[bytes] | None]:
+        """The count now, and what was deleted since another; ``None`` for too many."""
+        with self._lock:
+            new = self.count - count
+            if new > len(self._key_ids):
+                return self.count, None
+            return self.count, list(self._key_ids)[-new:] if new else []
 
 
 class Token:
@@ -131,6 +167,7 @@ class Token:
         self._closed = False
         self._read_only = False
         self._idle: list[PooledSession] = []
+        self._deleted = _DeletedKeys()
         self._life = 0
         """How often the token was found; it changes with nobody inside."""
         self._era = self.module.era()
@@ -215,9 +252,8 @@ class Token:
                 self.module.logins.logout(self._token)
 
     def forget(self, key_id: bytes) -> None:
-        """Forget a key that was removed."""
-        for session in self._idle.copy():
-            session.forget(key_id)
+        """Have every session forget a key that is removed, when it is used next."""
+        self._deleted.add(key_id)
 
     def _with_session(self, asked: str, use: Callable[[PooledSession], T]) -> T:
         deadline = time.monotonic() + WAIT_SECONDS
@@ -286,12 +322,12 @@ class Token:
             raise ServiceUnavailable("this key store is closed: open it again")
 
     def _new_session(self) -> PooledSession:
-        functions = self.module.functions
         try:
-            return PooledSession(self._token.open(rw=not self._read_only), functions)
+            session = self._token.open(rw=not self._read_only)
         except exceptions.TokenWriteProtected:
             self._read_only = True
-            return PooledSession(self._token.open(), functions)
+            session = self._token.open()
+        return PooledSession(session, self.module.functions, self._deleted)
 
     def _open(self, asked: str) -> None:
         """Find the token and log in, in a module that knows nothing of this store."""
