@@ -8,11 +8,10 @@ others. So a step that is added to an operation is one more to be killed at.
 from __future__ import annotations
 
 import os
-import re
+import select
 import shutil
 import signal
 import subprocess
-import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -114,10 +113,10 @@ class Traced:
         """
         if shutil.which("strace") is None:
             missing("software", "run apt install strace")
-        self._thread, self._log = thread, log
+        self._log = log
         steps = ",".join(STEPS)
         command = [
-            *("strace", "-q", "-y", "-p", str(thread), "-o", log),
+            *("strace", "-y", "-p", str(thread), "-o", log),
             *("-e", ",".join((f"trace={steps}", *SYNCS))),
         ]
         if kill_before is not None:
@@ -125,13 +124,11 @@ class Traced:
         self._strace = subprocess.Popen(command, stderr=subprocess.PIPE)
 
     def __enter__(self) -> Traced:
-        status = Path(f"/proc/{self._thread}/status")
-        traced = re.compile(r"^TracerPid:\t[1-9]", re.MULTILINE)
-        deadline = time.monotonic() + SECONDS
-        while not traced.search(status.read_text()):
-            assert self._strace.poll() is None, self._strace.communicate()[1]
-            assert time.monotonic() < deadline, "strace does not attach"
-            time.sleep(0.001)
+        # Before it says so, the thread may have a tracer already, and run unseen.
+        assert self._strace.stderr is not None
+        assert select.select([self._strace.stderr], [], [], SECONDS)[0]
+        said = self._strace.stderr.readline()
+        assert b"attached" in said, said
         return self
 
     def __exit__(self, *error: object) -> None:
