@@ -146,9 +146,12 @@ class Daemon:
         listener.timeout = config.listener.timeout
         listener.body_limit = config.core.body_limit
         await shift.finished()
-        await asyncio.to_thread(old.close)
-        # What the old one could not remove, it held until now.
-        await asyncio.to_thread(service.recover)
+        try:
+            await asyncio.to_thread(old.close)
+            # What the old one could not remove, it held until now.
+            await asyncio.to_thread(service.recover)
+        except Error as e:
+            logger.warning("what was left half done stays for the next start: %s", e)
 
 
 def _front(service: Service, config: DaemonConfig) -> Front:

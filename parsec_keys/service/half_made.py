@@ -55,6 +55,7 @@ class HalfMadeKeys:
 
     def _try_to_remove(self, uid: bytes, provider: Provider) -> Error | None:
         try:
+            self._key_info.withdraw(uid)  # First: there is no record without a key.
             provider.destroy_key(uid)
             self._key_info.cancel(uid)
         except Error as e:

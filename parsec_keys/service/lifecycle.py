@@ -128,14 +128,16 @@ class KeyLifecycle:
         """
         try:
             self._begin_and_destroy(record, provider)
+            # Where the disk is full, the intent is forgotten later; the key is gone.
+            with contextlib.suppress(StorageFailure):
+                self._key_info.cancel(record.uid)
         except Error:
             raise
-        except BaseException:  # Ctrl-C.
-            self._half_made.remove(record.uid, record.identity, provider)
+        except BaseException:  # Ctrl-C: what is asked for is finished.
+            with contextlib.suppress(Error):
+                self._key_info.withdraw(record.uid)
+                self._half_made.remove(record.uid, record.identity, provider)
             raise
-        # Where the disk is full, the intent is forgotten later; the key is gone now.
-        with contextlib.suppress(StorageFailure):
-            self._key_info.cancel(record.uid)
 
     def recover(self, name: str, provider: Provider) -> None:
         """Remove what killed processes left of keys in a provider.

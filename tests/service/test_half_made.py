@@ -1,21 +1,27 @@
-"""Ctrl-C while a key is made or deleted: it is gone, and its name is free."""
+"""Ctrl-C, or a full disk, while a key is made or deleted: it is whole, or gone."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
+from parsec_keys.errors import StorageFailure
 from parsec_keys.service.key_info._file import KeyInfoFile
 from parsec_keys.service.providers.software import SoftwareProvider
 
 P256 = ec.SECP256R1()
+ECDSA = ec.ECDSA(hashes.SHA256())
 Ask = Callable[[str], object]
 
 
@@ -73,38 +79,107 @@ def test_ctrl_c_in_the_provider(
 
 
 class Interrupted:
-    """A connection to SQLite in which Ctrl-C is pressed when something was written."""
+    """A connection to SQLite that raises once or more, before or after it executes."""
 
-    def __init__(self, connection: sqlite3.Connection, commits: list[int]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        error: BaseException,
+        moment: str,
+        when: Callable[[str], bool],
+    ) -> None:
         self._connection = connection
-        self._commits = commits
+        self._error, self._moment, self._when = error, moment, when
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
     def execute(self, statement: str, *values: object) -> Any:
+        now = statement != "ROLLBACK" and self._when(statement)
+        if now and self._moment == "before":
+            raise self._error
         result = self._connection.execute(statement, *values)
-        if statement == "COMMIT":
-            self._commits[0] -= 1
-            if self._commits[0] == 0:
-                raise KeyboardInterrupt
+        if now:
+            raise self._error
         return result
 
 
-@pytest.mark.parametrize("commit", [1, 2])
-def test_ctrl_c_in_the_key_info(
-    tmp_path: Path, store: parsec_keys.KeyStore, ask: Ask, commit: int
-) -> None:
-    connected, commits = KeyInfoFile._connected, [commit]
-
+@contextlib.contextmanager
+def interrupted(
+    error: BaseException, moment: str, when: Callable[[str], bool]
+) -> Iterator[None]:
+    connected = KeyInfoFile._connected
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             KeyInfoFile,
             "_connected",
-            lambda file: Interrupted(connected(file), commits),
+            lambda file: Interrupted(connected(file), error, moment, when),
         )
+        yield
 
-        with pytest.raises(KeyboardInterrupt):
+
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "again at once"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("first", range(12))
+def test_ctrl_c_in_the_key_info(
+    tmp_path: Path,
+    store: parsec_keys.KeyStore,
+    ask: Ask,
+    first: int,
+    moment: str,
+    times: int,
+) -> None:
+    statements = itertools.count()
+
+    def when(statement: str) -> bool:
+        return first <= next(statements) < first + times
+
+    with interrupted(KeyboardInterrupt(), moment, when):
+        try:
             ask("key")
+        except KeyboardInterrupt:
+            pass
+        else:
+            assert next(statements) <= first  # It has not so many.
+            return
 
+    if times == 1 and store.keys() == ():
+        check(store, tmp_path)
+    store.close()
+    with parsec_keys.open_store(f"software:{tmp_path}") as again:
+        for info in list(again.keys()):
+            key = again.load(info.name)
+            key.public_key().verify(key.sign(b"data", ECDSA), b"data", ECDSA)
+            again.delete(info.name)
+        check(again, tmp_path)
+
+
+def test_a_deletion_that_finds_the_disk_full_keeps_no_lock(
+    tmp_path: Path, store: parsec_keys.KeyStore
+) -> None:
+    store.generate_ec("key", P256)
+    full = sqlite3.OperationalError("database or disk is full")
+
+    with (
+        interrupted(full, "before", lambda statement: statement == "COMMIT"),
+        pytest.raises(StorageFailure, match="disk is full"),
+    ):
+        store.delete("key")
+
+    assert list((tmp_path / "intents").iterdir()) == []
+    store.delete("key")
     check(store, tmp_path)
+
+
+def test_a_read_only_store_remembers_no_connections(
+    store: parsec_keys.KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = store.generate_ec("key", P256)
+    store.close()
+    monkeypatch.setattr("os.access", lambda *arguments, **named: False)
+    with parsec_keys.open_store(store.url) as again:
+        assert again.load("key") == key
+        before = len(weakref.finalize._registry)  # type: ignore[attr-defined]
+        for _ in range(5):
+            assert again.load("key") == key
+        assert len(weakref.finalize._registry) == before  # type: ignore[attr-defined]

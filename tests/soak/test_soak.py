@@ -274,7 +274,7 @@ def soak(
             assert steady.process.poll() is None, "the one that nobody kills ended"
             so_far = sum(program.made for program in (steady, *others, *ended))
             made.append((time.monotonic(), so_far))
-            watch(progress, so_far)
+            watch(1 - (deadline - time.monotonic()) / SECONDS, so_far)
         statuses = [program.end() for program in (steady, *others)]
         assert {program.end() for program in ended} <= {-signal.SIGKILL, 0}
 

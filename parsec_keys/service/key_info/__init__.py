@@ -85,7 +85,10 @@ class KeyInfoManager(Protocol):
         """Turn the record back into an intent; False if it is no longer there."""
 
     def cancel(self, uid: bytes) -> None:
-        """Forget an intent or a record, after the provider has nothing left of it."""
+        """Forget an intent, after the provider has nothing left of it."""
+
+    def withdraw(self, uid: bytes) -> None:
+        """Turn what there is of a uid into an intent, if it is none yet."""
 
     def abandoned(self, provider: str) -> Iterable[tuple[bytes, KeyIdentity]]:
         """The uids of intents whose process is gone, and which keys they were for.
@@ -167,8 +170,12 @@ class InMemoryKeyInfoManager:
     def cancel(self, uid: bytes) -> None:
         with self._lock:
             self._intents.pop(uid, None)
+
+    def withdraw(self, uid: bytes) -> None:
+        with self._lock:
             for name, record in list(self._records.items()):
                 if record.uid == uid:
+                    self._intents[uid] = record.identity
                     del self._records[name]
 
     def abandoned(self, provider: str) -> Iterable[tuple[bytes, KeyIdentity]]:

@@ -72,8 +72,8 @@ class KeyInfoFile:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """The same to write: all of it, or nothing."""
         with self.reading() as connection:
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -84,9 +84,9 @@ class KeyInfoFile:
     def close(self) -> None:
         """Close the connection. The next use opens another one."""
         with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None and self._process == os.getpid():
-                connection.close()
+            if self._process == os.getpid():
+                self._forget()
+            self._connection = None
 
     def pause(self) -> None:
         """Let a fork find SQLite at rest: a child keeps what is locked then."""
@@ -103,21 +103,25 @@ class KeyInfoFile:
         A child has none of its parent's locks, and SQLite thinks it has them for as
         long as one of the parent's connections is open: others would take the WAL away.
         """
+        self._forget()
+
+    def _forget(self) -> None:
+        """Close the connection, and let nobody close it once more."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            self._end.detach()
             connection.close()
 
     def _connected(self) -> sqlite3.Connection:
         if self.is_read_only and self._connection is not None:
             # SQLite would not see that somebody else, who may write, did so.
-            self._connection.close()
-            self._connection = None
+            self._forget()
         if self._connection is None:
             open_ = _open_to_read if self.is_read_only else _open
             self._connection = open_(self.path)
             self._process = os.getpid()
-            forgotten = weakref.finalize(self, _close, self._connection, self._process)
-            forgotten.atexit = False
+            self._end = weakref.finalize(self, _close, self._connection, self._process)
+            self._end.atexit = False
         return self._connection
 
     @contextlib.contextmanager

@@ -118,13 +118,13 @@ class SqliteKeyInfoManager:
                     "key_name, uid, intent) VALUES (?, ?, ?, ?, ?, 1)",
                     (*application, provider, key_name, uid),
                 )
+            self._let_go(*forgotten)
         except Error:
             self._let_go(uid)
             raise
         except BaseException:  # Ctrl-C, perhaps when it was written.
             self._cancelled.add(uid)
             raise
-        self._let_go(*forgotten)
 
     def commit(self, record: KeyRecord) -> None:
         with self._file.transaction() as connection:
@@ -144,17 +144,16 @@ class SqliteKeyInfoManager:
 
     def begin_destroy(self, record: KeyRecord) -> bool:
         self._check_writable()
-        is_held, changed = self._held.hold(record.uid), 0
+        is_held = self._held.hold(record.uid)
         try:
-            with self._file.transaction() as connection:
-                changed = connection.execute(
-                    "UPDATE key_record SET intent = 1 WHERE uid = ? AND NOT intent",
-                    (record.uid,),
-                ).rowcount
-        finally:
-            if is_held and changed != 1:
+            is_begun = self._make_an_intent(record.uid)
+        except Error:
+            if is_held:
                 self._let_go(record.uid)
-        return changed == 1
+            raise
+        if is_held and not is_begun:
+            self._let_go(record.uid)
+        return is_begun
 
     def cancel(self, uid: bytes) -> None:
         # Where the disk is full the next intent tries again, or the next start.
@@ -162,6 +161,11 @@ class SqliteKeyInfoManager:
         with self._file.transaction() as connection:
             forgotten = self._forget_cancelled(connection)
         self._let_go(*forgotten)
+
+    def withdraw(self, uid: bytes) -> None:
+        if uid not in self._held:
+            self._held.hold(uid)
+        self._make_an_intent(uid)
 
     def abandoned(self, provider: str) -> Iterator[tuple[bytes, KeyIdentity]]:
         if self._file.is_read_only:
@@ -236,6 +240,14 @@ class SqliteKeyInfoManager:
             if self._held.hold(uid):
                 self._let_go(uid)
 
+    def _make_an_intent(self, uid: bytes) -> bool:
+        """Whether there was a record of this uid, which is an intent now."""
+        with self._file.transaction() as connection:
+            changed = connection.execute(
+                "UPDATE key_record SET intent = 1 WHERE uid = ? AND NOT intent", (uid,)
+            ).rowcount
+        return changed == 1
+
     def _is_intent(self, uid: bytes) -> bool:
         with self._file.reading() as connection:
             row = connection.execute(
@@ -252,7 +264,7 @@ class SqliteKeyInfoManager:
         """Forget intents in a transaction, and answer those to let go after it."""
         forgotten = list(self._cancelled)
         connection.executemany(
-            "DELETE FROM key_record WHERE uid = ?",
+            "DELETE FROM key_record WHERE uid = ? AND intent",
             [(uid,) for uid in forgotten],
         )
         return forgotten
