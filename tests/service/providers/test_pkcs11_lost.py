@@ -99,6 +99,27 @@ def test_a_key_is_deleted_wholly_or_not_at_all_where_its_token_is_away(
     in_a_child(work, lose=token.lose_power, regain=token.regain_power)
 
 
+def test_a_token_that_goes_and_comes_back_again_and_again(
+    new_token: Callable[[str], Token], tmp_path: Path
+) -> None:
+    """Its module is not too busy with the last time."""
+    token = new_token("softhsm")
+
+    def work() -> None:
+        token.enter()
+        with parsec_keys.open_store(url(token, tmp_path)) as store:
+            key = store.generate_rsa("key")
+            for _ in range(3):
+                works(key)
+                in_the_parent("lose")
+                with pytest.raises(ServiceUnavailable):
+                    key.sign(b"data", PKCS1, SHA256)
+                in_the_parent("regain")
+            works(key)
+
+    in_a_child(work, lose=token.lose_power, regain=token.regain_power)
+
+
 def test_a_store_that_was_opened_again_after_a_loss(
     kind_and_token: tuple[str, Token], tmp_path: Path
 ) -> None:

@@ -84,12 +84,12 @@ class Module:
                     self._start_in_a_child()
         return self._era
 
-    def restart(self, era: Era, seconds: float) -> None:
+    def restart(self, era: Era, seconds: float, *, at_once: bool) -> None:
         """Start the module again, if nobody has done so since ``era``.
 
         That ends the sessions of everybody in this process. It is not done to a module
-        that somebody else started, nor soon again while other operations work: what
-        fails then is the fault of a key.
+        that somebody else started, nor soon again while other operations work, unless
+        it is wanted ``at_once``: what fails then is the fault of a key.
 
         Raises:
             ServiceUnavailable: it does not start, or other threads do not come back.
@@ -102,7 +102,7 @@ class Module:
                 return
             if self.functions.is_initialized():
                 recently = time.monotonic() < self._restarted + RESTART_SECONDS
-                if self.is_shared or (self.works and recently):
+                if self.is_shared or (self.works and recently and not at_once):
                     return
                 if not alone:
                     raise ServiceUnavailable(

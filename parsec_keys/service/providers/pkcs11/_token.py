@@ -181,7 +181,7 @@ class Token:
             is_of_use = bool(self.module.stores) and self.module.works
             if not self._may_recover(e) or (is_absent and is_of_use):
                 raise translated(e, asked) from e
-            self._restart(asked, self._era, 0)
+            self.module.restart(self._era, WAIT_SECONDS, at_once=False)
             try:
                 self._open(asked)
             except exceptions.PKCS11Error as again:
@@ -383,7 +383,17 @@ class Token:
                 self.module.logins.renew(self._token, pin, asked)
 
     def _restart(self, asked: str, era: Era, life: int) -> None:
-        self.module.restart(era, WAIT_SECONDS)
+        # Where the token itself is gone, a restart costs nobody who uses another one.
+        at_once = self.module.stores == 1 and self._is_gone()
+        self.module.restart(era, WAIT_SECONDS, at_once=at_once)
+
+    def _is_gone(self) -> bool:
+        with self.module.turns:
+            try:
+                self._token.slot.get_token()
+            except exceptions.PKCS11Error:
+                return True
+        return False
 
     def _may_recover(self, error: exceptions.PKCS11Error) -> bool:
         return isinstance(error, RECOVERABLE) or not (
