@@ -26,7 +26,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
 from parsec_keys.emulators import PIN, Swtpm
-from parsec_keys.service.providers.pkcs11._module import RESTART_SECONDS
 from tests.daemon import Daemon, wait_until
 from tests.service.hardware import SOFTHSM_KEEPS, Hardware, recorded
 from tests.service.providers.tokens import SoftHsmToken
@@ -169,17 +168,12 @@ def test_pkcs11(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     token = SoftHsmToken(tmp_path)
     monkeypatch.setenv("SOFTHSM2_CONF", str(token.configuration))
     url = url_of(token, tmp_path / "store")
-    next_time = 0.0
 
-    def take_out(progress: float) -> Fault | None:
-        nonlocal next_time
+    def take_out(progress: float) -> Fault:
         begun = time.monotonic()
-        if begun < next_time:
-            return None  # A module that works is not started again so soon.
         token.lose_power()
         time.sleep(0.1)  # So long it is out.
         token.regain_power()
-        next_time = time.monotonic() + 1.5 * RESTART_SECONDS
         return Fault(begun, time.monotonic())
 
     # SoftHSM empties a token's file and writes it again whenever somebody logs in:

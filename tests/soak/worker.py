@@ -94,11 +94,14 @@ class Work:
                 self.counted[name] += 1
 
     def settle(self) -> None:
-        """Sign until that works: nothing is measured while the hardware is away."""
+        """Make a key until that works, which removes what is half made.
+
+        Nothing is measured while the hardware is away.
+        """
         deadline = time.monotonic() + _SETTLE_SECONDS
         while True:
             try:
-                return self.sign(self._chances[0])
+                return self.create(self._chances[0])
             except parsec_keys.errors.ServiceUnavailable:
                 if time.monotonic() > deadline:
                     raise
