@@ -40,6 +40,8 @@ ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
 """What glibc keeps free for each thread would look like growth."""
 LAST_KILL, WARM = 0.4, 0.6
 """The parts of the time until which a daemon is killed, and then warms up."""
+BETWEEN = 10.0
+"""Seconds from one time that a token is taken out to the next."""
 PATIENCE = 20.0
 """Seconds for what programs have begun when their time is over."""
 ROOT = Path(__file__).parents[2]
@@ -148,7 +150,7 @@ def test_software(tmp_path: Path) -> None:
 
     soak(url)
 
-    assert left_over(url) == []
+    assert left_over(url) == {}
     assert len(list((tmp_path / "store" / "software").glob("*.pem"))) == len(SHARED)
 
 
@@ -160,7 +162,7 @@ def test_tpm(own_tpm: Swtpm) -> None:
 
     soak(own_tpm.url, cut_off)
 
-    assert left_over(own_tpm.url) == []
+    assert left_over(own_tpm.url) == {}
     assert tpm_state(own_tpm) == ([], 0)
 
 
@@ -168,9 +170,14 @@ def test_pkcs11(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     token = SoftHsmToken(tmp_path)
     monkeypatch.setenv("SOFTHSM2_CONF", str(token.configuration))
     url = url_of(token, tmp_path / "store")
+    next_time = 0.0
 
-    def take_out(progress: float) -> Fault:
+    def take_out(progress: float) -> Fault | None:
+        nonlocal next_time
         begun = time.monotonic()
+        if begun < next_time:
+            return None  # It is to be worked with in between.
+        next_time = begun + BETWEEN
         token.lose_power()
         time.sleep(0.1)  # So long it is out.
         token.regain_power()
@@ -178,9 +185,10 @@ def test_pkcs11(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     # SoftHSM empties a token's file and writes it again whenever somebody logs in:
     # killed in between, it has lost the token.
-    soak(url, take_out, spare_logins=True, kept=SOFTHSM_KEEPS)
+    undeleted = soak(url, take_out, spare_logins=True, kept=SOFTHSM_KEEPS)
 
-    assert left_over(url) == []
+    # SoftHSM may have removed a key, and then have failed to remove its lock.
+    assert left_over(url).keys() <= undeleted
     command = [sys.executable, "-c", OBJECTS, str(token.module), token.label, PIN]
     counted = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(counted.stdout) == len(SHARED)
@@ -204,7 +212,7 @@ def test_daemon(hardware: Hardware, tmp_path: Path) -> None:
 
         soak(daemon.url, kill, watch=watch)
 
-        assert left_over(daemon.url) == []
+        assert left_over(daemon.url) == {}
         assert len(memory) > 1
         (before, at_first), (after, at_last) = memory[0], memory[-1]
         assert after <= before + MEMORY + hardware.kept * (at_last - at_first)
@@ -220,8 +228,10 @@ def soak(
     spare_logins: bool = False,
     watch: Callable[[float, int], None] = lambda progress, made: None,
     kept: int = 0,
-) -> None:
+) -> set[str]:
     """Run programs on a store, kill one of them and inject a fault now and then.
+
+    Answers the names of keys of which a program heard that they cannot be deleted.
 
     Args:
         inject: injects a fault; it hears which part of the time is over.
@@ -296,11 +306,13 @@ def soak(
     assert after["memory"] <= before["memory"] + MEMORY + kept * since
     assert after["descriptors"] <= before["descriptors"]
     assert after["sessions"] <= before["sessions"]
+    said = [line for program in (steady, *others, *ended) for line in program.lines]
+    return {line["undeleted"] for line in said if "undeleted" in line}
 
 
-def left_over(url: str) -> list[str]:
+def left_over(url: str) -> dict[str, str]:
     """Delete what killed programs made and did not delete; half-made keys by name."""
-    broken = []
+    broken = {}
     with parsec_keys.open_store(url) as store:
         for info in list(store.keys()):
             if info.name in SHARED:
@@ -310,7 +322,7 @@ def left_over(url: str) -> list[str]:
                 signature = key.sign(b"left", ECDSA)
                 key.public_key().verify(signature, b"left", ECDSA)
             except Exception as e:
-                broken.append(f"{info.name}: {e}")
+                broken[info.name] = str(e)
             store.delete(info.name)
     return broken
 

@@ -144,7 +144,11 @@ class Work:
             with self._own_openssl:
                 key.public_key().verify(signature, b"new", ECDSA)
         finally:
-            self.store.delete(name)
+            try:
+                self.store.delete(name)
+            except parsec_keys.errors.Error:
+                say(undeleted=name)
+                raise
 
     def fork(self, chance: random.Random) -> None:
         with self._own_openssl:
