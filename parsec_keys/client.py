@@ -50,6 +50,7 @@ from parsec_keys.psa.operations.service import ListAuthenticators
 from parsec_keys.psa.policy import fits, refusal
 from parsec_keys.psa.status import Status
 from parsec_keys.service.public_operations import fingerprint_of, is_signature
+from parsec_keys.service.running_operations import running
 from parsec_keys.service.wire.attributes import default_algorithm
 from parsec_keys.service.wire.frames import CORE_PROVIDER
 
@@ -272,9 +273,12 @@ def _remember(cache: dict[K, V], key: K, value: V) -> None:
 def _is_signature(
     key: KeyInfo, public_key: bytes | None, operation: PsaSignHash, signature: bytes
 ) -> bool:
-    return public_key is not None and is_signature(
-        key.attributes, public_key, operation.alg, operation.hash, signature
-    )
+    if public_key is None:
+        return False
+    with running:  # A fork waits for what is in OpenSSL, and for no service.
+        return is_signature(
+            key.attributes, public_key, operation.alg, operation.hash, signature
+        )
 
 
 def _usual_hash(bits: int) -> Hash:

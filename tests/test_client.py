@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -280,6 +281,26 @@ def test_a_signature_that_is_wrong(
         for key in keys:
             with pytest.raises(ProviderFailure, match="does not verify"):
                 signs(key)
+
+
+def test_a_fork_waits_for_a_signature_that_is_verified(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifies, goes_on = threading.Event(), threading.Event()
+    verify = client.is_signature
+
+    def slowly(*arguments: Any) -> bool:
+        verifies.set()
+        assert goes_on.wait(20)
+        return verify(*arguments)
+
+    with parsec_keys.open_store(daemon.url) as store:
+        key = store.generate_ec("key", P256)
+        signs(key)
+        monkeypatch.setattr(client, "is_signature", slowly)
+        with inside(lambda: key.sign(b"data", ECDSA), verifies.is_set, goes_on.set):
+            in_a_child(lambda: signs(key))
+            assert goes_on.is_set()
 
 
 def test_keys_that_come_and_go_are_not_remembered_for_ever(
