@@ -135,6 +135,7 @@ class KeyLifecycle:
             raise
         except BaseException:  # Ctrl-C: what is asked for is finished.
             with contextlib.suppress(Error):
+                # Where it was not begun, and cannot be, it is not for later either.
                 self._key_info.withdraw(record.uid)
                 self._half_made.remove(record.uid, record.identity, provider)
             raise

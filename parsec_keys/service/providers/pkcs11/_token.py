@@ -140,12 +140,12 @@ class _DeletedKeys:
             self.count += 1
 
     def since(self, count: int) -> tuple[int, list[bytes] | None]:
-        """The count now, and what was deleted since another; ``None`` for too many."""
+        """The count now, and what was deleted since a smaller one, if not too many."""
         with self._lock:
             new = self.count - count
             if new > len(self._key_ids):
                 return self.count, None
-            return self.count, list(self._key_ids)[-new:] if new else []
+            return self.count, list(self._key_ids)[-new:]
 
 
 class Token:
