@@ -17,11 +17,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from parsec_keys.emulators import PIN
+
 PING: Final = bytes.fromhex("10a7c05e1e0001" + "00" * 21 + "01" + "00" * 7)
 HEADER_LENGTH: Final = 36
 SECONDS: Final = 20.0
 """How long anything may take that takes a moment."""
 SOFTWARE: Final = '[[provider]]\nprovider_type = "Software"\n'
+
+
+def tpm_table(tcti: str) -> str:
+    """The provider of a TPM, in a daemon's file or a store's."""
+    return (
+        f'[[provider]]\nprovider_type = "Tpm"\ntcti = "{tcti}"\n'
+        'owner_hierarchy_auth = ""\n'
+    )
+
+
+def pkcs11_table(label: str, module: Path) -> str:
+    """The provider of a token, in a daemon's file or a store's."""
+    return (
+        f'[[provider]]\nprovider_type = "Pkcs11"\ntoken_label = "{label}"\n'
+        f"library_path = '{module}'\nuser_pin = \"{PIN}\"\n"
+    )
 
 
 class Daemon:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 import parsec_keys
 from parsec_keys import client
-from parsec_keys.emulators import PIN, SoftHsm
+from parsec_keys.emulators import SoftHsm
 from parsec_keys.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -31,7 +31,7 @@ from parsec_keys.psa.algorithms import ANY_HASH, Ecdsa, Hash, RsaPkcs1v15Sign, R
 from parsec_keys.psa.opcodes import Opcode
 from parsec_keys.psa.operations import ListKeys
 from tests.contract.test_lifecycle import signs
-from tests.daemon import HEADER_LENGTH, SOFTWARE, Daemon, exchange
+from tests.daemon import HEADER_LENGTH, SOFTWARE, Daemon, exchange, pkcs11_table
 from tests.forks import inside
 from tests.service.providers.children import in_a_child
 from tests.service.test_front import frame
@@ -352,17 +352,10 @@ def test_a_daemon_that_is_killed_at_work(daemon: Daemon) -> None:
         signs(key)
 
 
-def token_of(softhsm: SoftHsm) -> str:
-    return (
-        '[[provider]]\nprovider_type = "Pkcs11"\ntoken_label = "shared"\n'
-        f"library_path = '{softhsm.module}'\nuser_pin = \"{PIN}\"\n"
-    )
-
-
 def test_the_first_provider_is_the_default_one(
     tmp_path: Path, softhsm: SoftHsm
 ) -> None:
-    pkcs11 = token_of(softhsm)
+    pkcs11 = pkcs11_table("shared", softhsm.module)
     daemon = Daemon(tmp_path, pkcs11, SOFTWARE)
     with daemon, parsec_keys.open_store(daemon.url) as store:
         assert [each.name for each in store.providers()] == ["pkcs11", "software"]
@@ -390,7 +383,7 @@ def test_the_first_provider_is_the_default_one(
 def test_a_name_that_moves_to_another_provider(
     tmp_path: Path, softhsm: SoftHsm
 ) -> None:
-    daemon = Daemon(tmp_path, SOFTWARE, token_of(softhsm))
+    daemon = Daemon(tmp_path, SOFTWARE, pkcs11_table("shared", softhsm.module))
     with (
         daemon,
         parsec_keys.open_store(daemon.url) as store,

@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import parsec_keys
 from interop._parsec import Served, hardware, rust_service
-from parsec_keys.emulators import PIN, SoftHsm, Swtpm
+from parsec_keys.emulators import SoftHsm, Swtpm
 from parsec_keys.errors import KeyNotFound, ServiceUnavailable
 from parsec_keys.psa.algorithms import PermittedAlgorithm
 from tests.conftest import open_or_miss
 from tests.contract import rust_gaps, wire
-from tests.daemon import SOFTWARE, Daemon
+from tests.daemon import SOFTWARE, Daemon, pkcs11_table, tpm_table
 from tests.want import missing
 
 ENGINES = ("embedded", "socket", "rust")
@@ -52,15 +52,9 @@ def daemon_url(
                 folder = tmp_path_factory.mktemp("daemon-swtpm")
                 swtpm = running.enter_context(Swtpm(folder))
                 running.callback(_check_leftovers, swtpm)
-                return (
-                    f'[[provider]]\nprovider_type = "Tpm"\ntcti = "{swtpm.tcti}"\n'
-                    'owner_hierarchy_auth = ""\n'
-                )
+                return tpm_table(swtpm.tcti)
             softhsm: SoftHsm = request.getfixturevalue("softhsm")
-            return (
-                '[[provider]]\nprovider_type = "Pkcs11"\ntoken_label = "shared"\n'
-                f"library_path = '{softhsm.module}'\nuser_pin = \"{PIN}\"\n"
-            )
+            return pkcs11_table("shared", softhsm.module)
 
         def make(provider: str) -> str:
             if provider not in daemons:

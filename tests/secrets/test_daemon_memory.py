@@ -15,8 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import parsec_keys
-from parsec_keys.emulators import PIN, SoftHsm, Swtpm
-from tests.daemon import SOFTWARE, Daemon, wait_until
+from parsec_keys.emulators import SoftHsm, Swtpm
+from tests.daemon import SOFTWARE, Daemon, pkcs11_table, tpm_table, wait_until
 from tests.secrets.facilities import unit_environment
 from tests.secrets.forms import PrivateKey, forms_of_key, found_in_memory
 
@@ -55,16 +55,10 @@ def daemon(
     table = SOFTWARE
     if provider == "tpm":
         swtpm: Swtpm = request.getfixturevalue("swtpm")
-        table = (
-            f'[[provider]]\nprovider_type = "Tpm"\ntcti = "{swtpm.tcti}"\n'
-            'owner_hierarchy_auth = ""\n'
-        )
+        table = tpm_table(swtpm.tcti)
     elif provider == "pkcs11":
         softhsm: SoftHsm = request.getfixturevalue("softhsm")
-        table = (
-            '[[provider]]\nprovider_type = "Pkcs11"\ntoken_label = "shared"\n'
-            f"library_path = '{softhsm.module}'\nuser_pin = \"{PIN}\"\n"
-        )
+        table = pkcs11_table("shared", softhsm.module)
     folder = tmp_path_factory.mktemp("daemon")
     with Daemon(folder, table, environment=unit_environment()) as running:
         yield running

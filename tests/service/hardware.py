@@ -13,7 +13,7 @@ import pkcs11
 from parsec_keys.emulators import PIN, SoftHsm, Swtpm
 from parsec_keys.service.key_info.sqlite import FILE_NAME
 from parsec_keys.service.providers.tpm import _tss
-from tests.daemon import SOFTWARE
+from tests.daemon import SOFTWARE, pkcs11_table, tpm_table
 from tests.service.providers.children import in_a_child
 from tests.service.providers.tpm_keys import handles
 
@@ -61,10 +61,7 @@ class Token:
         softhsm.add_token(label)
         self._module, self._label = str(softhsm.module), label
         self._folder = softhsm.configuration.parent
-        self.table = (
-            f'[[provider]]\nprovider_type = "Pkcs11"\ntoken_label = "{label}"\n'
-            f"library_path = '{softhsm.module}'\nuser_pin = \"{PIN}\"\n"
-        )
+        self.table = pkcs11_table(label, softhsm.module)
 
     def check(self, folder: Path, uids: set[str]) -> None:
         # A key is a private and a public object.
@@ -87,10 +84,7 @@ class Tpm:
 
     def __init__(self, swtpm: Swtpm) -> None:
         self._tcti = swtpm.tcti
-        self.table = (
-            f'[[provider]]\nprovider_type = "Tpm"\ntcti = "{swtpm.tcti}"\n'
-            'owner_hierarchy_auth = ""\n'
-        )
+        self.table = tpm_table(swtpm.tcti)
 
     def check(self, folder: Path, uids: set[str]) -> None:
         """Keys are blobs in their records: the TPM itself has nothing of ours."""

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
 from parsec_keys.errors import StorageFailure
 from parsec_keys.service.key_info._file import KeyInfoFile
 from parsec_keys.service.providers.software import SoftwareProvider
+from tests.contract.test_lifecycle import signs
 
 P256 = ec.SECP256R1()
-ECDSA = ec.ECDSA(hashes.SHA256())
 Ask = Callable[[str], object]
 
 
@@ -148,8 +147,7 @@ def test_ctrl_c_in_the_key_info(
     store.close()
     with parsec_keys.open_store(f"software:{tmp_path}") as again:
         for info in list(again.keys()):
-            key = again.load(info.name)
-            key.public_key().verify(key.sign(b"data", ECDSA), b"data", ECDSA)
+            signs(again.load(info.name))
             again.delete(info.name)
         check(again, tmp_path)
 

@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
 from parsec_keys.psa.status import Status
+from tests.contract.test_lifecycle import signs
 from tests.daemon import (
     PING,
     Daemon,
@@ -31,7 +30,6 @@ from tests.daemon import (
 from tests.service.test_daemon import slow_request
 from tests.service.test_front import LIST_KEYS, P256, UID, frame, generate, status_of
 
-ECDSA = ec.ECDSA(hashes.SHA256())
 MANY = 1000
 DEADLINE = "timeout = 60000"
 """Milliseconds, which is three times what anybody waits here."""
@@ -73,7 +71,7 @@ def test_a_thousand_who_do_not_go_on(tmp_path: Path, sent: bytes) -> None:
     with Daemon(tmp_path, listener=DEADLINE) as daemon:
         with many(daemon, sent) as clients:
             assert answers_ping(daemon.socket)
-            assert status_of(exchange(daemon.socket, generate())) is (Status.SUCCESS)
+            assert status_of(exchange(daemon.socket, generate())) is Status.SUCCESS
             # Who goes on after all is answered too.
             if sent == PING[:-1]:
                 clients[-1].sendall(PING[-1:])
@@ -107,8 +105,7 @@ def test_clients_who_vanish(daemon: Daemon) -> None:
     with parsec_keys.open_store(daemon.url) as store:
         wait_until(lambda: {key.name for key in list(store.keys())} >= set(names))
         for name in names:
-            signature = store.load(name).sign(b"whole", ECDSA)
-            store.load(name).public_key().verify(signature, b"whole", ECDSA)
+            signs(store.load(name))
 
 
 def test_more_slow_requests_than_workers(tmp_path: Path) -> None:

@@ -249,6 +249,17 @@ def soak(
     chance, faults = random.Random(seed), list[Fault]()
     deadline = time.monotonic() + SECONDS
     made: list[tuple[float, int]] = [(0.0, 0)]
+    ended: list[Program] = []
+
+    def everybody() -> tuple[Program, ...]:
+        return (steady, *others, *ended)
+
+    def made_so_far() -> int:
+        return sum(program.made for program in everybody())
+
+    def progress() -> float:
+        return 1 - (deadline - time.monotonic()) / SECONDS
+
     with contextlib.ExitStack() as running:
 
         def started(name: str) -> Program:
@@ -259,15 +270,13 @@ def soak(
 
         steady = started("steady")
         others = [started(str(number)) for number in range(PROGRAMS - 1)]
-        ended: list[Program] = []
         wait_until(lambda: steady.is_ready)
         while (left := deadline - time.monotonic()) > 0:
             # The one pause here: it is how often something happens, not a wait for it.
             steady.reader.join(min(left, chance.uniform(0.3, 3)))
-            progress = 1 - (deadline - time.monotonic()) / SECONDS
             fault = None
             if inject is not None and (not faults or chance.random() < 0.5):
-                fault = inject(progress)
+                fault = inject(progress())
                 faults += [fault] if fault is not None else []
             if not (spare_logins and (fault or not others[0].has_opened)):
                 victim = others.pop(0)
@@ -276,9 +285,8 @@ def soak(
                 ended.append(victim)
                 others.append(started(f"{len(ended)}-next"))
             assert steady.process.poll() is None, "the one that nobody kills ended"
-            so_far = sum(program.made for program in (steady, *others, *ended))
-            made.append((time.monotonic(), so_far))
-            watch(1 - (deadline - time.monotonic()) / SECONDS, so_far)
+            made.append((time.monotonic(), made_so_far()))
+            watch(progress(), made_so_far())
         statuses = [program.end() for program in (steady, *others)]
         assert {program.end() for program in ended} <= {-signal.SIGKILL, 0}
 
@@ -286,7 +294,7 @@ def soak(
     assert faults or inject is None
     unexplained = [
         error
-        for program in (steady, *others, *ended)
+        for program in everybody()
         for error in program.errors
         if not any(fault.explains(error) for fault in faults)
     ]
@@ -302,11 +310,11 @@ def soak(
     assert summary["counted"]["sign"] > 0
     before, after = summary["before"], summary["after"]
     made_before = max(number for at, number in made if at <= before["time"])
-    since = sum(program.made for program in (steady, *others, *ended)) - made_before
+    since = made_so_far() - made_before
     assert after["memory"] <= before["memory"] + MEMORY + kept * since
     assert after["descriptors"] <= before["descriptors"]
     assert after["sessions"] <= before["sessions"]
-    said = [line for program in (steady, *others, *ended) for line in program.lines]
+    said = [line for program in everybody() for line in program.lines]
     return {line["undeleted"] for line in said if "undeleted" in line}
 
 

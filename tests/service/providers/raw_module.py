@@ -121,5 +121,15 @@ class RawModule:
         assert result == OK, f"{name} says {result:#x}"
 
 
+def objects_on(module: Path, label: str) -> int:
+    """How many objects are on a token, for another session of this process."""
+    raw = RawModule(module)
+    session = raw.open_session(raw.slot_of(label))
+    assert raw.is_logged_in(session)  # It does not see all else.
+    count = raw.count_objects(session)
+    raw.close_session(session)
+    return count
+
+
 def _padded(label: str) -> bytes:
     return label.encode().ljust(32)

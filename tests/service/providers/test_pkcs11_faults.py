@@ -32,7 +32,7 @@ from parsec_keys.service.providers.pkcs11 import _token
 from tests.service.providers import faults
 from tests.service.providers.children import in_a_child
 from tests.service.providers.faults import ALWAYS, Faults
-from tests.service.providers.raw_module import RawModule
+from tests.service.providers.raw_module import RawModule, objects_on
 from tests.service.providers.tokens import Token, Tpm2Token
 from tests.service.providers.waiting import wait_until
 
@@ -328,12 +328,8 @@ def test_a_deletion_that_fails_half_way_leaves_a_key_that_works(
 
 
 def objects(inject: Faults) -> int:
-    """How many objects are on the token, for another session of this process."""
-    raw = RawModule(inject.behind)
-    session = raw.open_session(raw.slot_of("token"))
-    count = raw.count_objects(session)
-    raw.close_session(session)
-    return count
+    """How many objects are on the token behind the injector."""
+    return objects_on(inject.behind, "token")
 
 
 def test_a_full_token_says_so(in_a_store: Any) -> None:

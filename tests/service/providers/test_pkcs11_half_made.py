@@ -7,44 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
 from parsec_keys.errors import ServiceUnavailable
 from parsec_keys.service import half_made
 from parsec_keys.service.providers.pkcs11 import _module
-from tests.daemon import SOFTWARE, Daemon
+from tests.contract.test_lifecycle import signs
+from tests.daemon import SOFTWARE, Daemon, pkcs11_table
 from tests.service.providers import faults
 from tests.service.providers.children import in_a_child, in_the_parent
 from tests.service.providers.faults import ALWAYS, Faults
-from tests.service.providers.raw_module import RawModule
-from tests.service.providers.tokens import PIN, SoftHsmToken, Token, url
+from tests.service.providers.raw_module import objects_on
+from tests.service.providers.tokens import SoftHsmToken, Token, url
 
 P256 = ec.SECP256R1()
-ECDSA = ec.ECDSA(hashes.SHA256())
-
-
-def works(key: ec.EllipticCurvePrivateKey) -> None:
-    key.public_key().verify(key.sign(b"data", ECDSA), b"data", ECDSA)
-
-
-def objects(token: Token) -> int:
-    """How many objects are on a token, for another session of this process."""
-    raw = RawModule(token.module)
-    session = raw.open_session(raw.slot_of(token.label))
-    assert raw.is_logged_in(session)
-    count = raw.count_objects(session)
-    raw.close_session(session)
-    return count
-
-
-def table(token: Token) -> str:
-    """A token in a daemon's file, or a store's."""
-    return (
-        f'[[provider]]\nprovider_type = "Pkcs11"\ntoken_label = "{token.label}"\n'
-        f"library_path = '{token.module}'\nuser_pin = \"{PIN}\"\n"
-    )
 
 
 @pytest.fixture
@@ -64,7 +41,7 @@ def test_a_name_is_free_again_after_a_creation_that_failed(
     def work() -> None:
         token.enter()
         with parsec_keys.open_store(url(token, tmp_path)) as store:
-            works(store.generate_ec("key", P256))
+            signs(store.generate_ec("key", P256))
             before = descriptors()
             in_the_parent("lose")
             for number in range(2 * half_made._MOST):
@@ -73,9 +50,9 @@ def test_a_name_is_free_again_after_a_creation_that_failed(
                         store.generate_ec(f"new {number}", P256)
             assert descriptors() <= before + half_made._MOST
             in_the_parent("regain")
-            works(store.generate_ec("new 0", P256))
+            signs(store.generate_ec("new 0", P256))
             assert descriptors() == before
-            assert objects(token) == 2 * 2
+            assert objects_on(token.module, token.label) == 2 * 2
 
     in_a_child(work, lose=token.lose_power, regain=token.regain_power)
 
@@ -84,7 +61,8 @@ def test_a_token_that_is_away_keeps_other_providers_from_nothing(
     token: Token, tmp_path: Path
 ) -> None:
     file = tmp_path / "store.toml"
-    file.write_text(f"store = '{tmp_path / 'store'}'\n{table(token)}{SOFTWARE}")
+    providers = pkcs11_table(token.label, token.module) + SOFTWARE
+    file.write_text(f"store = '{tmp_path / 'store'}'\n{providers}")
 
     def work() -> None:
         token.enter()
@@ -93,14 +71,14 @@ def test_a_token_that_is_away_keeps_other_providers_from_nothing(
             for number in range(half_made._MOST):
                 with pytest.raises(ServiceUnavailable):
                     store.generate_ec(f"new {number}", P256)
-            works(store.generate_ec("other", P256, provider="software"))
+            signs(store.generate_ec("other", P256, provider="software"))
             # Somebody may have this name on the token: it is not given out twice.
             with pytest.raises(ServiceUnavailable):
                 store.generate_ec("new 1", P256, provider="software")
             in_the_parent("regain")
-            works(store.generate_ec("new 1", P256, provider="software"))
-            works(store.generate_ec("new 2", P256))
-            assert objects(token) == 2
+            signs(store.generate_ec("new 1", P256, provider="software"))
+            signs(store.generate_ec("new 2", P256))
+            assert objects_on(token.module, token.label) == 2
 
     in_a_child(work, lose=token.lose_power, regain=token.regain_power)
 
@@ -118,11 +96,11 @@ def test_what_a_start_cannot_remove_is_removed_later(
         ):
             store.generate_ec("key", P256)
         with parsec_keys.open_store(inject.url(tmp_path)) as store:
-            assert objects(token) == 2
+            assert objects_on(token.module, token.label) == 2
             inject.answer("C_GetAttributeValue", 0)
             inject.answer("C_DestroyObject", 0)
-            works(store.generate_ec("key", P256))
-            assert objects(token) == 2
+            signs(store.generate_ec("key", P256))
+            assert objects_on(token.module, token.label) == 2
 
     in_a_child(work)
 
@@ -130,8 +108,9 @@ def test_what_a_start_cannot_remove_is_removed_later(
 def test_a_reload_leaves_no_half_made_key(token: Token, tmp_path: Path) -> None:
     assert isinstance(token, SoftHsmToken)
     environment = {"SOFTHSM2_CONF": str(token.configuration)}
+    provider = pkcs11_table(token.label, token.module)
     with (
-        Daemon(tmp_path, table(token), environment=environment) as daemon,
+        Daemon(tmp_path, provider, environment=environment) as daemon,
         parsec_keys.open_store(daemon.url) as store,
     ):
         token.lose_power()
@@ -140,4 +119,4 @@ def test_a_reload_leaves_no_half_made_key(token: Token, tmp_path: Path) -> None:
         token.regain_power()
         daemon.reload()
         assert "stays as it was" not in daemon.words()
-        works(store.generate_ec("key", P256))
+        signs(store.generate_ec("key", P256))

@@ -14,7 +14,7 @@ import parsec_keys
 from parsec_keys.errors import Error, KeyNotFound, ProviderFailure, ServiceUnavailable
 from parsec_keys.service.providers.pkcs11 import _module
 from tests.service.providers.children import in_a_child, in_the_parent
-from tests.service.providers.raw_module import RawModule
+from tests.service.providers.raw_module import objects_on
 from tests.service.providers.tokens import Token, Tpm2Token, url
 
 SHA256 = hashes.SHA256()
@@ -91,10 +91,7 @@ def test_a_key_is_deleted_wholly_or_not_at_all_where_its_token_is_away(
             if not is_deleted:
                 works(store.load("key"))
                 store.delete("key")
-            other = RawModule(token.module)
-            session = other.open_session(other.slot_of(token.label))
-            assert other.is_logged_in(session)
-            assert other.count_objects(session) == 0
+            assert objects_on(token.module, token.label) == 0
 
     in_a_child(work, lose=token.lose_power, regain=token.regain_power)
 
