@@ -108,21 +108,30 @@ class Program:
         try:
             status = self.process.wait(SECONDS + PATIENCE)
         except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGABRT)  # It shows where it stands.
+            self._signal_all(signal.SIGABRT)
             raise
         self.reader.join(PATIENCE)
-        assert not self.reader.is_alive(), "a child hangs"
+        if self.reader.is_alive():
+            self._signal_all(signal.SIGABRT)
+            self.reader.join(PATIENCE)
+            raise AssertionError("a child hangs: where, it has written to stderr")
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status
 
     def kill(self) -> None:
         """End it and its children, if they have not ended."""
-        # One of them holds the pipe else, and so the group: its number is no other's.
         if self.reader.is_alive():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+            self._signal_all(signal.SIGKILL)
         self.end()
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        """Signal it and its children; at SIGABRT they write where they stand.
+
+        Some of them must hold the pipe, and so the group: its number is no other's.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
     @property
     def errors(self) -> list[dict[str, Any]]:
