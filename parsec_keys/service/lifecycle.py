@@ -113,11 +113,11 @@ class KeyLifecycle:
                 f"provider '{provider.info.name}' has no keys but those made through it"
             )
         found = provider.find_key(reference)
-        identity = KeyIdentity(application, provider.info.name, key_name)
-        uid = os.urandom(16)
-        self._key_info.begin(identity, uid)
-        self._key_info.commit(
-            KeyRecord(identity, uid, found.key_id, found.attributes, found.public_key)
+        self._create(
+            KeyIdentity(application, provider.info.name, key_name),
+            found.attributes,
+            provider,
+            lambda uid: CreatedKey(found.key_id, found.public_key),
         )
 
     def destroy(self, record: KeyRecord, provider: Provider) -> None:

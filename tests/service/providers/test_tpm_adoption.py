@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,31 @@ from parsec_keys.errors import (
 )
 from parsec_keys.psa.algorithms import Hash, RsaPkcs1v15Sign, RsaPss
 from parsec_keys.psa.attributes import UsageFlags
+from parsec_keys.service.providers import CreatedKey
 from parsec_keys.service.providers.tpm import TpmProvider, _tss
+from parsec_keys.service.providers.tpm._key_id import (
+    LoadableKey,
+    Primary,
+    encode_key_id,
+)
+from parsec_keys.service.providers.tpm._keys import public_key_data
 from tests.service.providers.children import in_a_child
 from tests.service.providers.tpm_keys import (
     adopted,
     ec_attributes,
     generated,
     lockout_counter,
+    recorded,
     signs,
 )
 
 NO_AUTH = "ecc256:null:null"
+PROTECTED = (
+    _tss.TPMA_OBJECT.USERWITHAUTH
+    | _tss.TPMA_OBJECT.SENSITIVEDATAORIGIN
+    | _tss.TPMA_OBJECT.SIGN_ENCRYPT
+)
+"""Signs, and failures of its auth value count as dictionary attacks."""
 
 
 @pytest.mark.parametrize("words", ["ecc256:null:null", "rsa2048:null:null"])
@@ -81,6 +97,27 @@ def test_a_key_with_a_password_is_not_tried_again_in_a_child(
         tpm.close()
 
     in_a_child(child)
+    assert lockout_counter(esapi) == 1
+
+
+def test_a_wrong_auth_value_of_a_protected_key_is_tried_once(
+    tpm: TpmProvider, esapi: Any
+) -> None:
+    """As a damaged record of a key of the Rust service's."""
+    right, wrong = (_of_the_rust_service(esapi, auth) for auth in (b"1", b"2"))
+    damaged = replace(wrong, auth=b"3")
+    attributes = ec_attributes(256)
+    records = [
+        recorded(os.urandom(16), attributes, CreatedKey(encode_key_id(key), public_key))
+        for key in (right, damaged)
+        for public_key in [public_key_data(_tss.TPM2B_PUBLIC.unmarshal(key.public)[0])]
+    ]
+
+    for _ in range(3):
+        with pytest.raises(AuthenticationError, match="another auth value"):
+            signs(tpm, records[1])
+
+    signs(tpm, records[0])
     assert lockout_counter(esapi) == 1
 
 
@@ -181,17 +218,27 @@ def test_key_files_that_cannot_be_used(
         tpm.find_key(f"file={file}")
 
 
+def _of_the_rust_service(esapi: Any, auth: bytes) -> LoadableKey:
+    """A key under its primary, protected against dictionary attacks as its are."""
+    parent = esapi.create_primary(None, _tss.RUST_PRIMARY)[0]
+    template = _tss.TPM2B_PUBLIC.parse(
+        "ecc256:ecdsa-sha256:null", objectAttributes=PROTECTED
+    )
+    sensitive = _tss.TPM2B_SENSITIVE_CREATE(_tss.TPMS_SENSITIVE_CREATE(userAuth=auth))
+    private, public = esapi.create(parent, sensitive, template)[:2]
+    name = bytes(esapi.tr_get_name(parent))
+    esapi.flush_context(parent)
+    return LoadableKey(
+        name, public.marshal(), private.marshal(), auth, primary=Primary.RUST_PARSEC
+    )
+
+
 def _persist(
     esapi: Any, words: str, handle: int, without: int = 0, auth: bytes = b""
 ) -> Any:
     """Make a key and leave it in the TPM for good."""
-    attributes = (
-        _tss.TPMA_OBJECT.USERWITHAUTH
-        | _tss.TPMA_OBJECT.SENSITIVEDATAORIGIN
-        | _tss.TPMA_OBJECT.SIGN_ENCRYPT
-        | _tss.TPMA_OBJECT.DECRYPT
-    )
-    template = _tss.TPM2B_PUBLIC.parse(words, objectAttributes=attributes & ~without)
+    attributes = (PROTECTED | _tss.TPMA_OBJECT.DECRYPT) & ~without
+    template = _tss.TPM2B_PUBLIC.parse(words, objectAttributes=attributes)
     parent = esapi.create_primary(None, "ecc")[0]
     sensitive = _tss.TPM2B_SENSITIVE_CREATE(_tss.TPMS_SENSITIVE_CREATE(userAuth=auth))
     private, public = esapi.create(parent, sensitive, template)[:2]

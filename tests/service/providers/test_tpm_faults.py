@@ -397,6 +397,27 @@ def test_a_neighbour_that_flushes_everything_and_moves_in(
     assert handles(esapi) == []
 
 
+@pytest.mark.parametrize("sessions", [True, False], ids=["sessions", "objects"])
+def test_no_auth_value_is_tried_on_a_neighbours_object(
+    tpm: TpmProvider, esapi: Any, monkeypatch: pytest.MonkeyPatch, sessions: bool
+) -> None:
+    """What is theirs is protected against dictionary attacks."""
+    monkeypatch.setattr(_slots, "_PAUSES", (0.001,))
+    key = generated(tpm, ec_attributes(256))
+    for _ in range(3):
+        signs(tpm, key)
+        for handle in handles(esapi):
+            if sessions or handle >= _tss.FIRST_TRANSIENT:
+                esapi.flush_context(esapi.tr_from_tpmpublic(handle))
+        theirs = [esapi.create_primary(None, "ecc")[0] for _ in range(2)]
+        with pytest.raises(ServiceUnavailable, match="resource manager"):
+            signs(tpm, key)  # One slot is left.
+        for each in theirs:
+            esapi.flush_context(each)  # It is still there.
+
+    assert lockout_counter(esapi) == 0
+
+
 def test_a_neighbour_in_all_slots_keeps_them(
     tpm: TpmProvider,
     keys: list[KeyRecord],
@@ -437,6 +458,22 @@ def test_a_neighbour_where_a_deleted_key_was(
     tpm.close()
     esapi.flush_context(theirs)  # It is still there.
     assert handles(esapi) == []
+    assert lockout_counter(esapi) == 0
+
+
+def test_a_neighbour_where_a_key_is_that_is_deleted(
+    tpm: TpmProvider, keys: list[KeyRecord], esapi: Any
+) -> None:
+    signs(tpm, keys[0])
+    for handle in handles(esapi):
+        esapi.flush_context(esapi.tr_from_tpmpublic(handle))
+    theirs = [esapi.create_primary(None, "ecc")[0] for _ in range(3)]
+
+    tpm.destroy_key(keys[0].uid)
+
+    for each in theirs:
+        esapi.flush_context(each)  # It is still there.
+    assert lockout_counter(esapi) == 0
 
 
 @pytest.mark.parametrize("how", ["generated", "imported"])

@@ -15,9 +15,10 @@ from parsec_keys.errors import AuthenticationError, InvalidArgument, NotSupporte
 from parsec_keys.psa.operations.attestation import CredentialParameters
 from parsec_keys.service.key_info import KeyRecord
 from parsec_keys.service.providers.tpm import _tss
-from parsec_keys.service.providers.tpm._chip import Chip, Displaced
+from parsec_keys.service.providers.tpm._chip import Chip
 from parsec_keys.service.providers.tpm._keys import public_key_data
 from parsec_keys.service.providers.tpm._signing import run_with_key
+from parsec_keys.service.providers.tpm._slots import Displaced
 from parsec_keys.service.secret import Secret
 
 _ENDORSEMENT: Final = b"endorsement"

@@ -23,7 +23,7 @@ from parsec_keys.service.providers.tpm._connection import Silence
 from parsec_keys.service.providers.tpm._hierarchy import Hierarchy
 from parsec_keys.service.providers.tpm._key_id import LoadableKey, PersistentKey
 from parsec_keys.service.providers.tpm._loading import Loader
-from parsec_keys.service.providers.tpm._slots import Slots
+from parsec_keys.service.providers.tpm._slots import Displaced, Slots
 from parsec_keys.service.providers.tpm._tenancy import SoleTenancy, Tenancy
 
 T = TypeVar("T")
@@ -31,10 +31,6 @@ logger = logging.getLogger(__name__)
 
 _LEAVING_SECONDS: Final = 1.0
 """How long a program that ends waits for the command of another thread."""
-
-
-class Displaced(Exception):
-    """Within a command: the TPM has another program's object where ours was."""
 
 
 class Chip:
@@ -175,6 +171,8 @@ class Chip:
                         self._connect(left)
                     elif left is not None:
                         self._slots.move_in(left)
+                    else:
+                        self._slots.come_back()
                     return self._resumed(asked, command)
                 except _tss.TSS2_Exception as e:
                     raise _tss.translated(e, asked) from e
@@ -207,9 +205,9 @@ class Chip:
     def _start_in_this_process(self) -> None:
         self._slots.abandon()
         self._slots.tenancy.close()
-        self._process = os.getpid()
         alone = _tcti.has_manager(self._tcti)
         self._slots.tenancy = SoleTenancy() if alone else Tenancy(self._tcti)
+        self._process = os.getpid()  # Last: else a failure would be for ever.
 
     def _connect(self, left: Iterable[bytes] | None) -> None:
         """Open a connection, with nothing loaded but the primary.

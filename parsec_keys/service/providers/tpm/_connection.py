@@ -49,7 +49,8 @@ class Connection:
     """An ESAPI context: it has the same methods, but they raise ``Silence``.
 
     ``lost`` says that it is of no use any more: the TPM did not answer, or its line was
-    cut, and the context would wait for that answer for ever.
+    cut, and the context would wait for that answer for ever. ``answered_at`` is when
+    the TPM answered last, in monotonic seconds.
     """
 
     def __init__(self, tcti: str) -> None:
@@ -60,6 +61,7 @@ class Connection:
         """
         _tcti.check(tcti)
         self._lost_by: BaseException | None = None
+        self.answered_at = time.monotonic()
         self._esapi: Any = None
         self._requests: queue.SimpleQueue[Callable[[], Any] | None]
         self._requests = queue.SimpleQueue()
@@ -122,6 +124,7 @@ class Connection:
         except BaseException:  # Ctrl-C.
             self._lose(Silence(seconds))
             raise
+        self.answered_at = time.monotonic()
         if error is None:
             return answer
         if isinstance(error, _tss.TSS2_Exception) and _tss.is_of_the_line(error):

@@ -23,8 +23,9 @@ from parsec_keys.service.key_formats import (
 )
 from parsec_keys.service.providers import CreatedKey
 from parsec_keys.service.providers.tpm import _tss
-from parsec_keys.service.providers.tpm._chip import Chip, Displaced
+from parsec_keys.service.providers.tpm._chip import Chip
 from parsec_keys.service.providers.tpm._key_id import LoadableKey, encode_key_id
+from parsec_keys.service.providers.tpm._slots import Displaced
 
 _AUTH_LENGTH: Final = 32
 DEFAULT_EXPONENT: Final = 65537

@@ -35,10 +35,12 @@ class Loader:
         *,
         secret: bool,
     ) -> T:
-        """Run ``command(esapi, key, session)``. A password is tried once.
+        """Run ``command(esapi, key, session)``. An auth value is tried once.
+
+        What the TPM counts as a dictionary attack it answers with AUTH_FAIL.
 
         Raises:
-            AuthenticationError: the key has a password of its own.
+            AuthenticationError: the key has another auth value than this one.
             KeyNotFound: a persistent key is not there any more.
             ProviderFailure: the key is another TPM's.
         """
@@ -49,13 +51,18 @@ class Loader:
                 with self._usable(asked, uid, key) as handle:
                     return command(self._slots.esapi, handle, session)
             except _tss.TSS2_Exception as e:
-                if _tss.code(e) != _tss.TPM2_RC.AUTH_FAIL or key.auth:
+                if _tss.code(e) != _tss.TPM2_RC.AUTH_FAIL or self._is_displaced(uid):
                     raise
                 self._refused.add(key)
         raise AuthenticationError(
-            f"{asked} failed: it has a password of its own, and such a key is not "
-            "used here; each further try would count as a dictionary attack"
+            f"{asked} failed: it has a password of its own, or its record another auth "
+            "value, and such a key is not used here; each further try would count as a "
+            "dictionary attack"
         )
+
+    def _is_displaced(self, uid: bytes) -> bool:
+        """Whether another program's object was asked instead of a loaded key."""
+        return uid in self._slots and not self._slots.is_still_there(uid)
 
     @contextlib.contextmanager
     def _usable(

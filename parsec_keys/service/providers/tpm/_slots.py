@@ -29,9 +29,15 @@ _MOST_EVICTIONS: Final = 8
 """How many objects make room for one command, which needs three."""
 _MOST_SAVED: Final = 1024
 """How many keys' saved contexts, of about 1.5 kB, are remembered."""
+_UNDISTURBED_SECONDS: Final = 0.001
+"""How long others need at least to put an object of theirs where ours was."""
 _PRIMARY_UIDS: Final = frozenset(PRIMARIES.values())
 _abandoned: Final[list[object]] = []
 """A parent's contexts: a finaliser in the child would talk over the parent's line."""
+
+
+class Displaced(Exception):
+    """Within a command: the TPM has another program's object where ours was."""
 
 
 class Slots:
@@ -48,6 +54,7 @@ class Slots:
         self._loaded: OrderedDict[bytes, Any] = OrderedDict()
         self._saved: dict[bytes, Any] = {}
         self._marks: dict[bytes, bytes] = {}
+        self._unseen: set[bytes] = set()
 
     def __contains__(self, uid: bytes) -> bool:
         """Whether an object is loaded."""
@@ -74,6 +81,17 @@ class Slots:
         _marks.flush(self.esapi, self._marks.values() if left is None else left)
         self._marks = {}
         self.tenancy.note(())
+
+    def come_back(self) -> None:
+        """Go on where nobody of ours was in between; others may have been.
+
+        What was loaded is looked at before it is used. An auth value that is given to
+        an object of theirs would count as a dictionary attack.
+        """
+        if isinstance(self.tenancy, SoleTenancy):
+            return
+        if time.monotonic() - self.esapi.answered_at > _UNDISTURBED_SECONDS:
+            self._unseen = set(self._loaded)
 
     def leave(self, left: Iterable[bytes] | None) -> None:
         """Flush all that is ours, or what a tenant left, and close the connection."""
@@ -113,13 +131,34 @@ class Slots:
                 if pause is None:
                     raise
             time.sleep(pause)
+            self.come_back()
 
     def found(self, uid: bytes) -> Any:
-        """Within a command: the handle of an object that is loaded, or ``None``."""
+        """Within a command: the handle of an object that is loaded, or ``None``.
+
+        Raises:
+            Displaced: it is not there any more.
+        """
         handle = self._loaded.get(uid)
         if handle is not None:
+            if uid in self._unseen:
+                if not self.is_still_there(uid):
+                    raise Displaced
+                self._unseen.remove(uid)
             self._loaded.move_to_end(uid)
         return handle
+
+    def is_still_there(self, uid: bytes) -> bool:
+        """Whether no other program has put its own object where a loaded one was."""
+        if isinstance(self.tenancy, SoleTenancy):
+            return True
+        try:
+            _, name, _ = self.esapi.read_public(self._loaded[uid])
+        except _tss.TSS2_Exception as e:
+            if not _tss.is_of_the_tpm(e):
+                raise
+            return False
+        return _marks.of_object(bytes(name)) == self._marks.get(uid)
 
     def loaded(self, uid: bytes, make: Callable[[], Any], name: bytes = b"") -> Any:
         """Within a command: an object's handle. ``make`` makes what is not there yet.
@@ -132,6 +171,7 @@ class Slots:
             if name:
                 self.note(uid, _marks.of_object(name))
             handle = self._loaded[uid] = self._from_saved(uid) or make()
+            self._unseen.discard(uid)
             mark = _marks.of_object(self.name_of(handle))
             if mark != self._marks.get(uid):
                 self.note(uid, mark)
@@ -159,9 +199,14 @@ class Slots:
 
     def unload(self, uid: bytes) -> None:
         """Within a command: take an object out of the TPM, if it is there."""
-        handle = self._loaded.pop(uid, None)
-        if handle is not None:
+        if uid not in self._loaded:
+            return
+        is_there = self.is_still_there(uid)
+        handle = self._loaded.pop(uid)
+        if is_there:
             self.flush(uid, handle)
+        else:
+            self.esapi.tr_close(handle)
 
     def forget_saved(self, uid: bytes) -> None:
         """Forget an object's saved context."""
@@ -187,7 +232,7 @@ class Slots:
             # The key that a command needs was just moved to the end.
             if uid == next(reversed(self._loaded)) and len(self._loaded) > 1:
                 continue
-            if not self._is_still_there(uid, handle):
+            if not self.is_still_there(uid):
                 self.esapi.tr_close(handle)
                 del self._loaded[uid]
                 return True
@@ -200,15 +245,3 @@ class Slots:
             self.flush(uid, handle)
             return True
         return False
-
-    def _is_still_there(self, uid: bytes, handle: Any) -> bool:
-        """Whether no other program has put its own object where ours was."""
-        if isinstance(self.tenancy, SoleTenancy):
-            return True
-        try:
-            _, name, _ = self.esapi.read_public(handle)
-        except _tss.TSS2_Exception as e:
-            if not _tss.is_of_the_tpm(e):
-                raise
-            return False
-        return _marks.of_object(bytes(name)) == self._marks.get(uid)
