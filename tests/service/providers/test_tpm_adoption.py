@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +29,7 @@ from parsec_keys.service.providers.tpm._key_id import (
     encode_key_id,
 )
 from parsec_keys.service.providers.tpm._keys import public_key_data
+from tests.interrupts import Interrupt
 from tests.service.providers.children import in_a_child
 from tests.service.providers.tpm_keys import (
     adopted,
@@ -247,3 +249,17 @@ def _persist(
     persistent = esapi.evict_control(_tss.ESYS_TR.OWNER, loaded, handle)
     esapi.flush_context(loaded)
     return persistent
+
+
+def test_ctrl_c_at_every_moment_of_a_persistent_key(
+    tpm: TpmProvider, esapi: Any
+) -> None:
+    """What is undone after it does not hide it."""
+    _persist(esapi, NO_AUTH, 0x81000010)
+    key = adopted(tpm, "handle=0x81000010")
+    moments = itertools.count(1)
+
+    while Interrupt(next(moments)).during(lambda: signs(tpm, key)):
+        signs(tpm, key)
+
+    assert next(moments) > 20

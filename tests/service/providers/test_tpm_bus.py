@@ -20,6 +20,7 @@ from parsec_keys.service.providers.tpm._key_id import (
     decode_key_id,
 )
 from parsec_keys.service.secret import Secret
+from tests.service.providers.relay import Command, Relay
 from tests.service.providers.tpm_keys import (
     ec_attributes,
     generated,
@@ -125,3 +126,23 @@ def _auth_value(key: KeyRecord) -> bytes:
     wrapped = decode_key_id(key.key_id)
     assert isinstance(wrapped, LoadableKey)
     return wrapped.auth
+
+
+@pytest.mark.parametrize("auth", [b"", b"the owner's"], ids=["no auth", "owner's auth"])
+def test_every_session_is_salted(swtpm: Swtpm, esapi: Any, auth: bytes) -> None:
+    """Encrypted to a key of the TPM (TPM 2.0 part 3, section 11.1)."""
+    esapi.hierarchy_change_auth(_tss.ESYS_TR.OWNER, auth)
+    with Relay(swtpm) as relay:
+        config = TpmConfig(relay.tcti, Secret(auth), protect_bus=True)
+        tpm = TpmProvider.open(config)
+        signs(tpm, generated(tpm, ec_attributes(256)))
+        tpm.close()
+        traffic = bytes(relay.traffic)
+
+    started = traffic.split(Command.START_AUTH_SESSION.to_bytes(4, "big"))[1:]
+    assert len(started) == relay.commands.count(Command.START_AUTH_SESSION) > 0
+    for parameters in started:
+        key, nonce = parameters[:4], int.from_bytes(parameters[8:10], "big")
+        salt = int.from_bytes(parameters[10 + nonce : 12 + nonce], "big")
+        assert int.from_bytes(key, "big") >= _tss.FIRST_TRANSIENT
+        assert salt >= 32

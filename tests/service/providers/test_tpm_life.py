@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -14,17 +17,20 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 
+import parsec_keys
 from parsec_keys.emulators import Swtpm
 from parsec_keys.errors import (
     AuthenticationError,
     Error,
+    KeyNotFound,
     ProviderFailure,
     ServiceUnavailable,
     StorageFailure,
 )
 from parsec_keys.service.config import TpmConfig
+from parsec_keys.service.key_info.sqlite import SqliteKeyInfoManager
 from parsec_keys.service.providers.tpm import TpmProvider, _slots, _tss
 from parsec_keys.service.providers.tpm._key_id import (
     LoadableKey,
@@ -33,6 +39,7 @@ from parsec_keys.service.providers.tpm._key_id import (
     encode_key_id,
 )
 from parsec_keys.service.secret import Secret
+from tests.service.providers.children import in_a_child
 from tests.service.providers.tpm_keys import (
     ec_attributes,
     generated,
@@ -40,7 +47,9 @@ from tests.service.providers.tpm_keys import (
     rsa_attributes,
     signs,
 )
+from tests.service.providers.waiting import wait_until
 
+ECDSA = ec.ECDSA(hashes.SHA256())
 OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
 PEER = ec_attributes(256)
 
@@ -375,3 +384,84 @@ def _flipped(data: bytes, index: int) -> bytes:
     changed = bytearray(data)
     changed[index] ^= 1
     return bytes(changed)
+
+
+def test_keys_that_do_not_load_leave_no_marks(tpm: TpmProvider) -> None:
+    """The next tenant reads a bounded number of them."""
+    key = generated(tpm, ec_attributes(256))
+    signs(tpm, key)
+    wrapped = decode_key_id(key.key_id)
+    assert isinstance(wrapped, LoadableKey)
+    tampered = replace(wrapped, parent=_flipped(wrapped.parent, -1))
+    before = len(tpm._chip._slots._marks)
+
+    for _ in range(3):
+        damaged = replace(key, uid=os.urandom(16), key_id=encode_key_id(tampered))
+        with pytest.raises(ProviderFailure, match="another TPM"):
+            signs(tpm, damaged)
+
+    assert len(tpm._chip._slots._marks) <= before
+
+
+def test_a_child_that_has_no_descriptors_for_a_while(tpm: TpmProvider) -> None:
+    key = generated(tpm, ec_attributes(256))
+
+    def child() -> None:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, most[1]))
+        with pytest.raises(Error):
+            signs(tpm, key)
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+        signs(tpm, key)
+        tpm.close()
+
+    in_a_child(child)
+
+
+def test_a_provider_that_nobody_closed_leaves_nothing_in_the_process(
+    config: TpmConfig,
+) -> None:
+    def open_and_drop() -> tuple[int, int]:
+        signs(provider := TpmProvider.open(config), generated(provider, PEER))
+        del provider
+        gc.collect()
+        return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+    before = open_and_drop()
+    for _ in range(3):
+        open_and_drop()
+
+    wait_until(lambda: open_and_drop() <= before)
+
+
+def test_a_deleted_key_that_was_looked_up_meanwhile(
+    swtpm: Swtpm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no more than its record, which must not be remembered."""
+    with parsec_keys.open_store(f"{swtpm.url}?store={tmp_path}") as store:
+        key = store.generate_ec("key", ec.SECP256R1())
+        key.sign(b"before", ECDSA)
+        found, goes_on = threading.Event(), threading.Event()
+        find = SqliteKeyInfoManager.find
+
+        def held(*arguments: Any) -> Any:
+            record = find(*arguments)
+            if threading.current_thread() is other:
+                found.set()
+                goes_on.wait()
+            return record
+
+        def load() -> None:
+            with contextlib.suppress(KeyNotFound):
+                store.load("key")
+
+        monkeypatch.setattr(SqliteKeyInfoManager, "find", held)
+        other = threading.Thread(target=load)
+        other.start()
+        found.wait()
+        store.delete("key")
+        goes_on.set()
+        other.join()
+
+        with pytest.raises(KeyNotFound):
+            key.sign(b"after", ECDSA)

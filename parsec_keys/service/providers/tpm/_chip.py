@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from parsec_keys._fork import ForkSafeLock
+from parsec_keys._fork import fork_safe_lock
 from parsec_keys.errors import ProviderFailure, ServiceUnavailable
 from parsec_keys.service.call_gate import CallGate
 from parsec_keys.service.config import TpmConfig
@@ -44,7 +44,7 @@ class Chip:
             AuthenticationError: its owner hierarchy has another auth value.
         """
         self._tcti = config.tcti
-        self._one_command = ForkSafeLock()
+        self._one_command = fork_safe_lock()
         self._line = CallGate(1)
         self._closed = False
         self._process = 0
@@ -134,7 +134,7 @@ class Chip:
             elif self._slots.esapi is not None:
                 with (
                     contextlib.suppress(_tss.TSS2_Exception, Silence),
-                    self._line,
+                    self._line.place(),
                     self._slots.tenancy.turn() as left,
                 ):
                     self._slots.leave(left)
@@ -145,20 +145,21 @@ class Chip:
         slots = self._slots
         if self._closed or self._process != os.getpid() or slots.esapi is None:
             return
-        if isinstance(slots.tenancy, Tenancy) and self._line.enter(_LEAVING_SECONDS):
-            try:
-                with (
-                    contextlib.suppress(_tss.TSS2_Exception, Silence),
-                    slots.tenancy.turn() as left,
-                ):
-                    if left is None:
-                        slots.move_in(None)
-            finally:
-                self._line.leave()
+        if not isinstance(slots.tenancy, Tenancy):
+            return
+        place = self._line.enter(_LEAVING_SECONDS)
+        if place is not None:
+            with (
+                place,
+                contextlib.suppress(_tss.TSS2_Exception, Silence),
+                slots.tenancy.turn() as left,
+            ):
+                if left is None:
+                    slots.move_in(None)
 
     def _guarded(self, asked: str, command: Callable[[], T]) -> T:
         # A fork waits for the command: its child would hold the line to the TPM.
-        with self._one_command, self._line:
+        with self._one_command, self._line.place():
             if self._closed:
                 raise ServiceUnavailable("this key store is closed: open it again")
             if self._process != os.getpid():
@@ -182,6 +183,8 @@ class Chip:
                         "out of the TPM: use a resource manager, as device:/dev/tpmrm0"
                     ) from None
                 except Silence as e:
+                    if e.interrupt is not None:  # What was undone after it hid it.
+                        raise e.interrupt from None
                     raise ServiceUnavailable(
                         f"{asked} failed: {e}: the TPM hangs, or does something long; "
                         "check it and its resource manager, and try again"

@@ -12,8 +12,9 @@ import queue
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from parsec_keys.errors import ServiceUnavailable
 from parsec_keys.service.providers.tpm import _outside, _tcti, _tss
@@ -37,12 +38,19 @@ _WITHOUT_TPM: Final = frozenset(
 """What the library does by itself."""
 
 
-class Silence(Exception):
-    """The TPM has not answered in time; its connection is lost."""
+_Answer = tuple[Any, BaseException | None]
 
-    def __init__(self, seconds: float) -> None:
+
+class Silence(Exception):
+    """The TPM has not answered in time; its connection is lost.
+
+    ``interrupt`` is what kept this thread from waiting for the answer, as Ctrl-C does.
+    """
+
+    def __init__(self, seconds: float, interrupt: BaseException | None = None) -> None:
         super().__init__(f"no answer in {seconds:.0f} seconds")
         self.seconds = seconds
+        self.interrupt = interrupt
 
 
 class Connection:
@@ -63,14 +71,12 @@ class Connection:
         self._lost_by: BaseException | None = None
         self.answered_at = time.monotonic()
         self._esapi: Any = None
-        self._requests: queue.SimpleQueue[Callable[[], Any] | None]
-        self._requests = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[tuple[Any, BaseException | None]]
-        self._answers = queue.SimpleQueue()
-        arguments = (self._requests, self._answers)
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         threading.Thread(
-            target=_serve, args=arguments, name="parsec-keys TPM", daemon=True
+            target=_serve, args=(self._requests,), name="parsec-keys TPM", daemon=True
         ).start()
+        # The thread of a connection that nobody closed ends, too.
+        weakref.finalize(self, self._requests.put, None).atexit = False
         try:
             self._ask(lambda: self._start(tcti), OPEN_SECONDS)
         except Exception as e:
@@ -115,14 +121,15 @@ class Connection:
             raise self._lost_by
         if sys.is_finalizing():  # The thread is not there any more.
             return job()
-        self._requests.put(job)
+        answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
         try:
-            answer, error = self._answers.get(timeout=seconds)
+            self._requests.put(_Request(job, answers))
+            answer, error = answers.get(timeout=seconds)
         except queue.Empty:
             self._lose(silence := Silence(seconds))
             raise silence from None
-        except BaseException:  # Ctrl-C.
-            self._lose(Silence(seconds))
+        except BaseException as e:  # Ctrl-C.
+            self._lose(Silence(seconds, e))
             raise
         self.answered_at = time.monotonic()
         if error is None:
@@ -137,7 +144,7 @@ class Connection:
     def _lose(self, why: BaseException) -> None:
         if self._lost_by is None:
             self._lost_by = why
-            self._requests.put(self._finish)
+            self._requests.put(_Request(self._finish, queue.SimpleQueue()))
             self._requests.put(None)
 
     def _start(self, tcti: str) -> None:
@@ -154,16 +161,20 @@ class Connection:
                 self._esapi.close()
 
 
-def _serve(
-    requests: queue.SimpleQueue[Callable[[], Any] | None],
-    answers: queue.SimpleQueue[tuple[Any, BaseException | None]],
-) -> None:
-    while (job := requests.get()) is not None:
+class _Request(NamedTuple):
+    """What to do, and where its answer goes: nobody else can take it for theirs."""
+
+    job: Callable[[], Any]
+    answers: queue.SimpleQueue[_Answer]
+
+
+def _serve(requests: queue.SimpleQueue[_Request | None]) -> None:
+    while (request := requests.get()) is not None:
         try:
-            answers.put((job(), None))
+            request.answers.put((request.job(), None))
         except BaseException as e:
-            answers.put((None, e))
-        del job  # It may hold a secret.
+            request.answers.put((None, e))
+        del request  # It may hold a secret.
 
 
 def _repeated(

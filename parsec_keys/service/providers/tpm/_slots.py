@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
+from parsec_keys.errors import Error
 from parsec_keys.service.providers.tpm import _marks, _tss
 from parsec_keys.service.providers.tpm._connection import Connection
 from parsec_keys.service.providers.tpm._key_id import Primary
@@ -170,7 +171,13 @@ class Slots:
         if handle is None:
             if name:
                 self.note(uid, _marks.of_object(name))
-            handle = self._loaded[uid] = self._from_saved(uid) or make()
+            try:
+                handle = self._loaded[uid] = self._from_saved(uid) or make()
+            except (_tss.TSS2_Exception, Error) as e:
+                # It is not there: either the TPM says so itself, or it was not asked.
+                if isinstance(e, Error) or _tss.is_of_the_tpm(e):
+                    self._marks.pop(uid, None)
+                raise
             self._unseen.discard(uid)
             mark = _marks.of_object(self.name_of(handle))
             if mark != self._marks.get(uid):

@@ -47,9 +47,13 @@ class Tenancy:
 
         Gives ``None`` to the tenant, and to anybody else the marks of what to flush,
         which makes it the tenant when it notes its own.
+
+        Raises:
+            ServiceUnavailable: another process has its turn for too long.
+            StorageFailure: the file by which the TPM is shared cannot be used.
         """
-        self._file.lock()
         try:
+            self._lock()
             content = os.pread(self._file.descriptor, _MOST_BYTES, 0)
             tenant, start = content[:_ID_LENGTH], content[_ID_LENGTH:_HEADER]
             if (tenant, start) == (self._id, self._start):
@@ -62,6 +66,12 @@ class Tenancy:
                 yield tuple(content[start : start + _marks.LENGTH] for start in starts)
         finally:
             self._file.unlock()
+
+    def _lock(self) -> None:
+        try:
+            self._file.lock()
+        except OSError as e:
+            raise unusable(self._file.path, e) from e
 
     def note(self, marks: Iterable[bytes]) -> None:
         """Write down the marks of all that may be ours in the TPM.
