@@ -11,9 +11,8 @@ import enum
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Final
 
 
@@ -24,7 +23,8 @@ class Stage(enum.IntEnum):
     FILES = 1
     KEY_INFO = 2
     CALLS = 3
-    OPERATIONS = 4
+    CURES = 4
+    OPERATIONS = 5
 
 
 def _nothing() -> None:
@@ -51,40 +51,24 @@ def at_fork(
     _hooks.sort(key=lambda hook: hook.stage)
 
 
-@contextlib.contextmanager
-def no_fork() -> Iterator[None]:
-    """Let forks of other threads wait, or wait for the one that goes on."""
-    with _Forking.lock:
-        yield
+def fork_safe_lock() -> threading.RLock:
+    """A re-entrant lock that is new, and open, in every child.
 
-
-class ForkSafeLock:
-    """A re-entrant lock that is new, and open, in every child."""
-
-    __slots__ = ("__weakref__", "_lock")
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        _locks.add(self)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._lock.release()
-
-    def renew(self) -> None:
-        """Forget who held it."""
-        self._lock = threading.RLock()
+    Python's own, whose ``with`` is done in C: Ctrl-C in a method of ours that opens it
+    would leave it closed for ever.
+    """
+    lock = threading.RLock()
+    _locks.add(lock)
+    return lock
 
 
 _hooks: Final[list[_Hook]] = []
-_locks: Final[weakref.WeakSet[ForkSafeLock]] = weakref.WeakSet()
+_locks: Final[weakref.WeakSet[threading.RLock]] = weakref.WeakSet()
+no_fork: Final = fork_safe_lock()
+"""Whoever holds it lets forks of other threads wait, or waits for the one that goes on.
+
+An operation may: a fork lets operations end first.
+"""
 
 
 class _Forking:
@@ -123,10 +107,20 @@ def _in_child() -> None:
 
 def _renew_locks() -> None:
     for lock in list(_locks):
-        lock.renew()
+        lock._at_fork_reinit()  # type: ignore[attr-defined]  # As Python's own are.
+
+
+def _rest() -> None:
+    no_fork.acquire()
+
+
+def _go_on() -> None:
+    with contextlib.suppress(RuntimeError):  # Ctrl-C while it waited.
+        no_fork.release()
 
 
 os.register_at_fork(
     before=_before, after_in_parent=_in_parent, after_in_child=_in_child
 )
 at_fork(Stage.LOCKS, in_child=_renew_locks)
+at_fork(Stage.CURES, before=_rest, in_parent=_go_on)

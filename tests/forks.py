@@ -54,9 +54,8 @@ def _let_go_when_a_fork_waits(
         return keep_out(gate, deadline)
 
     def paused(file: KeyInfoFile) -> None:
-        lock = file._lock._lock
-        if lock.acquire(blocking=False):
-            lock.release()
+        if file._lock.acquire(blocking=False):
+            file._lock.release()
         else:
             let_go()
         pause(file)

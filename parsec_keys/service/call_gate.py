@@ -23,56 +23,27 @@ FORK_SECONDS: Final = 5.0
 """How long a fork waits for calls to end; then it goes ahead, as forks must."""
 
 
-class CallGate:
-    """Lets ``most`` calls in at a time, in the order in which they came.
+class Place:
+    """A place in a gate, or in its queue. It ends with ``with``, or with this object.
 
-    New, and empty, in every child.
+    So Ctrl-C may keep anybody from giving it back, at whatever moment.
     """
 
-    __slots__ = (
-        *("__weakref__", "_empty", "_inside", "_is_closed", "_most", "_queue"),
-        "_wanted",
-    )
+    _gate: CallGate | None = None
+    called: threading.Lock | None = None
+    """For one in the queue: open when it is called in."""
 
-    def __init__(self, most: int) -> None:
-        self._most = self._wanted = most
-        self._inside, self._is_closed = 0, False
-        self._queue: deque[threading.Event] = deque()
-        self._empty = threading.Condition(threading.Lock())
-        with no_fork():
-            _gates.add(self)
-
-    @property
-    def most(self) -> int:
-        """How many it lets in now."""
-        return self._most
-
-    def enter(self, seconds: float | None = None) -> bool:
-        """Wait for a place, at most ``seconds``; whether there was one."""
-        with self._empty:
-            if not (self._queue or self._is_closed) and self._inside < self._most:
-                self._inside += 1
-                return True
-            turn = threading.Event()
-            self._queue.append(turn)
-        try:
-            turn.wait(seconds)
-        except BaseException:  # Ctrl-C.
-            if self._gives_up(turn):
-                self.leave()
-            raise
-        return turn.is_set() or self._gives_up(turn)
+    def __init__(self, gate: CallGate) -> None:
+        self.thread = threading.get_ident()
+        self._gate = gate
 
     def leave(self) -> None:
-        """Give a place back."""
-        with self._empty:
-            self._inside -= 1
-            self._call_in()
-            if self._inside == 0:
-                self._empty.notify()
+        """Give the place back; a second time nothing."""
+        if self._gate is not None:
+            self._gate._leave(self)
 
     def __enter__(self) -> None:
-        self.enter()
+        pass
 
     def __exit__(
         self,
@@ -82,25 +53,83 @@ class CallGate:
     ) -> None:
         self.leave()
 
+    def __del__(self) -> None:
+        self.leave()
+
+
+class CallGate:
+    """Lets ``most`` threads in at a time, in the order in which they came.
+
+    New, and empty, in every child. All locks are closed and opened in C: in a method of
+    Python's, Ctrl-C would leave them closed for ever.
+    """
+
+    __slots__ = (
+        *("__weakref__", "_closer", "_emptied", "_inside", "_is_closed", "_lock"),
+        *("_most", "_queue", "_wanted"),
+    )
+    _emptied: threading.Lock | None
+    _inside: dict[int, int]
+    _lock: contextlib.AbstractContextManager[bool]
+    _queue: deque[Place]
+
+    def __init__(self, most: int) -> None:
+        self._wanted = most
+        self.renew()
+        with no_fork:
+            _gates.add(self)
+
+    @property
+    def most(self) -> int:
+        """How many it lets in now."""
+        return self._most
+
+    def place(self) -> Place:
+        """Wait for a place."""
+        place = self.enter()
+        assert place is not None  # noqa: S101
+        return place
+
+    def enter(self, seconds: float | None = None) -> Place | None:
+        """Wait for a place, at most ``seconds``; ``None`` if there was none."""
+        place = Place(self)
+        with self._lock:
+            if not (self._queue or self._is_closed) and self._has_room:
+                self._inside[id(place)] = place.thread
+                return place
+        called = place.called = _closed_lock()
+        try:
+            with self._lock:
+                self._queue.append(place)
+                self._call_in()
+            if called.acquire(timeout=-1 if seconds is None else seconds):
+                return place
+        finally:  # Ctrl-C, too.
+            is_in = self._leave_the_queue(place)
+        return place if is_in else None
+
     def keep_out(self, deadline: float) -> bool:
         """Let nobody in, and wait for those who are; whether they have left.
 
-        For one thread at a time: within ``no_fork``.
+        For one thread at a time, within ``no_fork``, which does not wait for itself.
         """
-        with self._empty:
-            self._is_closed = True
-            left = max(0.0, deadline - time.monotonic())
-            return self._empty.wait_for(lambda: self._inside == 0, left)
+        emptied = _closed_lock()
+        with self._lock:
+            self._is_closed, self._closer = True, threading.get_ident()
+            if self._is_left:
+                return True
+            self._emptied = emptied
+        return emptied.acquire(timeout=max(0.0, deadline - time.monotonic()))
 
     def let_in(self) -> None:
         """Let calls in again."""
-        with self._empty:
-            self._is_closed = False
+        with self._lock:
+            self._is_closed, self._emptied = False, None
             self._call_in()
 
     def shrink(self) -> bool:
         """Have a place less from now on, unless it is the last one."""
-        with self._empty:
+        with self._lock:
             if self._most == 1:
                 return False
             self._most -= 1
@@ -108,36 +137,64 @@ class CallGate:
 
     def grow(self) -> None:
         """Have all places again."""
-        with self._empty:
+        with self._lock:
             self._most = self._wanted
             self._call_in()
 
     def renew(self) -> None:
         """Forget who is in, and who waits."""
         self._most = self._wanted
-        self._inside, self._is_closed = 0, False
-        self._queue = deque()
-        self._empty = threading.Condition(threading.Lock())
+        self._lock = threading.RLock()
+        self._inside, self._queue = {}, deque()
+        self._is_closed, self._closer = False, 0
+        self._emptied = None
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._inside) < self._most
+
+    @property
+    def _is_left(self) -> bool:
+        """Whether nobody is in but who keeps others out, as a signal handler may."""
+        return all(thread == self._closer for thread in self._inside.values())
 
     def _call_in(self) -> None:
         """Give free places to those who wait longest."""
-        while self._queue and not self._is_closed and self._inside < self._most:
-            self._inside += 1
-            self._queue.popleft().set()
+        while self._queue and not self._is_closed and self._has_room:
+            place = self._queue.popleft()
+            self._inside[id(place)] = place.thread
+            if place.called is not None:
+                place.called.release()
 
-    def _gives_up(self, turn: threading.Event) -> bool:
-        """Leave the queue, unless it was called in at the last moment: whether so."""
-        with self._empty:
-            if not turn.is_set():
-                self._queue.remove(turn)
-            return turn.is_set()
+    def _leave_the_queue(self, place: Place) -> bool:
+        """Leave the queue; whether it was called in."""
+        with self._lock:
+            if place in self._queue:
+                self._queue.remove(place)
+            return id(place) in self._inside
+
+    def _leave(self, place: Place) -> None:
+        with self._lock:
+            if self._inside.pop(id(place), None) is None:
+                return
+            self._call_in()
+            emptied = self._emptied
+            if emptied is not None and self._is_left:
+                self._emptied = None
+                emptied.release()
+
+
+def _closed_lock() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 @contextlib.contextmanager
 def nobody_in(gates: Iterable[CallGate], seconds: float) -> Iterator[bool]:
     """Wait for the calls in gates to end, and keep others out; whether they did."""
     deadline = time.monotonic() + seconds
-    with no_fork():  # Else a fork and this would wait for each other.
+    with no_fork:  # Else a fork and this would wait for each other.
         closed: list[CallGate] = []
         try:
             yield _all_empty(gates, closed, deadline)

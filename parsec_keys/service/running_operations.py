@@ -18,12 +18,15 @@ class _RunningOperations:
     """A context for as long as an operation runs. Every signature enters it: cheap.
 
     A thread that enters says so and then looks for a fork; a fork says so and then
-    looks for threads: whoever is first, one of them sees the other.
+    looks for threads: whoever is first, one of them sees the other. A thread is in at
+    most one operation: what Ctrl-C keeps it from taking back, its next one does.
     """
 
     def __init__(self) -> None:
-        self._running: Final[list[None]] = []
-        self._is_forking = False
+        self._running: Final[set[int]] = set()
+        self._forking: int | None = None
+        """The thread that forks, which may do so in an operation: in a signal handler.
+        """
         self._ended, self._forked = threading.Event(), threading.Event()
 
     def __len__(self) -> int:
@@ -31,12 +34,13 @@ class _RunningOperations:
         return len(self._running)
 
     def __enter__(self) -> None:
-        self._running.append(None)
-        while self._is_forking:
+        thread = threading.get_ident()
+        self._running.add(thread)
+        while self._forking not in (None, thread):
             forked = self._forked
             self.__exit__(None, None, None)
             forked.wait()
-            self._running.append(None)
+            self._running.add(thread)
 
     def __exit__(
         self,
@@ -44,26 +48,26 @@ class _RunningOperations:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._running.pop()
-        if self._is_forking and not self._running:
+        self._running.discard(threading.get_ident())
+        if self._forking is not None and self._running <= {self._forking}:
             self._ended.set()
 
     def end(self) -> None:
         """Let nobody enter, and wait until all have left; not for ever."""
         self._ended, self._forked = threading.Event(), threading.Event()
-        self._is_forking = True
-        if self._running:
+        self._forking = threading.get_ident()
+        if not self._running <= {self._forking}:
             self._ended.wait(FORK_SECONDS)
 
     def go_on(self) -> None:
         """Let the threads enter that wait."""
-        self._is_forking = False
+        self._forking = None
         self._forked.set()
 
     def start_anew(self) -> None:
         """Begin with none, in a child: its parent's threads are not there."""
         self._running.clear()
-        self._is_forking = False
+        self._forking = None
 
 
 running: Final = _RunningOperations()

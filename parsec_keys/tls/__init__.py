@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from parsec_keys._fork import ForkSafeLock
+from parsec_keys._fork import fork_safe_lock
 from parsec_keys.errors import NotSupported, ProviderFailure
 from parsec_keys.tls._core import in_main_interpreter, last
 from parsec_keys.tls._libcrypto import Libcrypto, libcryptos
@@ -21,7 +21,7 @@ from parsec_keys.tls._provider import NAME, build
 
 C = TypeVar("C", bound=ssl.SSLContext)
 
-_registering: Final = ForkSafeLock()
+_registering: Final = fork_safe_lock()
 _registered: Final[dict[str, str]] = {}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any, Final, TypeVar
 
-from parsec_keys._fork import ForkSafeLock
+from parsec_keys._fork import fork_safe_lock
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class Slots(dict[int, T]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._lock = ForkSafeLock()
+        self._lock = fork_safe_lock()
         self._free: list[int] = []
 
     def add(self, thing: T) -> int:

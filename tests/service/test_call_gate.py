@@ -9,12 +9,17 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from parsec_keys._fork import no_fork
-from parsec_keys.service.call_gate import CallGate
+from parsec_keys.service.call_gate import FORK_SECONDS, CallGate, nobody_in
+from parsec_keys.service.running_operations import running
+from tests.service.providers.children import in_a_child
 from tests.service.providers.waiting import wait_until
 
 CTRL_C = """
 import os, signal, threading, time
+from concurrent.futures import ThreadPoolExecutor
 from parsec_keys.service.call_gate import CallGate
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # Not so in the background.
@@ -31,17 +36,18 @@ def fork():
         os._exit(0)
     return os.waitpid(child, 0)[1]
 
-gate.enter()
-thread = threading.Thread(target=press)
-thread.start()
-statuses = [fork()]
-thread.join()
-gate.leave()
+with ThreadPoolExecutor(1) as other:
+    place = other.submit(gate.place).result()
+    thread = threading.Thread(target=press)
+    thread.start()
+    statuses = [fork()]
+    thread.join()
+place.leave()
 places = [gate.enter(0) for _ in range(4)]
-for _ in range(3):
-    gate.leave()
+entered = [each is not None for each in places]
+places.clear()
 statuses.append(fork())
-print(places, statuses)
+print(entered, statuses)
 """
 
 
@@ -65,7 +71,7 @@ def test_busy_threads_do_not_keep_a_fork_waiting() -> None:
 
     def call_again_and_again() -> None:
         while not is_over.is_set():
-            with gate:
+            with gate.place():
                 hashlib.sha256(much).digest()  # Without Python's lock.
 
     threads = [threading.Thread(target=call_again_and_again) for _ in range(4)]
@@ -73,7 +79,7 @@ def test_busy_threads_do_not_keep_a_fork_waiting() -> None:
         thread.start()
     was_empty = []
     for _ in range(5):
-        with no_fork():
+        with no_fork:
             was_empty.append(gate.keep_out(time.monotonic() + 5))
             gate.let_in()
     is_over.set()
@@ -85,28 +91,91 @@ def test_busy_threads_do_not_keep_a_fork_waiting() -> None:
 
 def test_who_waits_has_a_turn_before_who_comes_again() -> None:
     gate = CallGate(1)
-    gate.enter()
+    place = gate.place()
     with ThreadPoolExecutor(1) as other_thread:
         waiting = other_thread.submit(gate.enter, 20)
         wait_until(lambda: len(gate._queue) == 1)
 
-        gate.leave()
+        place.leave()
 
-        assert not gate.enter(0)
-        assert waiting.result()
-    gate.leave()
-    assert gate.enter(0)
+        assert gate.enter(0) is None
+        other_place = waiting.result()
+    assert other_place is not None
+    other_place.leave()
+    assert gate.enter(0) is not None
 
 
 def test_nobody_waits_for_ever_at_a_gate() -> None:
     gate = CallGate(2)
-    assert [gate.enter(0), gate.enter(0), gate.enter(0)] == [True, True, False]
-    assert not gate.keep_out(time.monotonic())
-    gate.leave()
-    assert not gate.enter(0)
+    places = [gate.enter(0), gate.enter(0), gate.enter(0)]
+    assert [place is not None for place in places] == [True, True, False]
+    with ThreadPoolExecutor(1) as other_thread, no_fork:
+        assert not other_thread.submit(gate.keep_out, time.monotonic()).result()
+    del places[1:]
+    assert gate.enter(0) is None
     gate.let_in()
     assert gate.shrink()
-    assert not gate.enter(0)
+    assert gate.enter(0) is None
     assert not gate.shrink()
     gate.grow()
-    assert gate.enter(0)
+    assert gate.enter(0) is not None
+
+
+def test_a_place_that_nobody_has_is_free() -> None:
+    """As where Ctrl-C came before the first line of what gives it back."""
+    gate = CallGate(1)
+    place = gate.enter(0)
+    assert gate.enter(0) is None
+
+    del place
+
+    assert gate.enter(0) is not None
+
+
+def test_a_signal_handler_may_fork_inside_a_call() -> None:
+    """Neither does it wait for itself, nor does its child fail when it leaves."""
+    gate = CallGate(1)
+
+    def leave() -> None:
+        place.leave()
+        running.__exit__(None, None, None)
+        with gate.place(), running:
+            pass
+
+    with running:
+        place = gate.place()
+        begun = time.monotonic()
+        in_a_child(leave)
+        assert time.monotonic() - begun < FORK_SECONDS
+    place.leave()
+    assert gate.enter(0) is not None
+    assert len(running) == 0
+
+
+def test_a_fork_lets_an_operation_end_that_wants_no_fork() -> None:
+    """As a cure of a token does."""
+    gate, has_begun, forks = CallGate(1), threading.Event(), threading.Event()
+
+    def operation() -> bool:
+        with running:
+            has_begun.set()
+            forks.wait()
+            with nobody_in([gate], 5) as alone:
+                return alone
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as other_thread:
+        end = running.end
+
+        def ended() -> None:
+            forks.set()
+            end()
+
+        patch.setattr(running, "end", ended)
+        done = other_thread.submit(operation)
+        has_begun.wait()
+        begun = time.monotonic()
+
+        in_a_child(lambda: None)
+
+        assert time.monotonic() - begun < FORK_SECONDS
+        assert done.result()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from parsec_keys._fork import ForkSafeLock
+from parsec_keys._fork import fork_safe_lock
 from parsec_keys.errors import KeyExists
 from parsec_keys.psa.attributes import KeyAttributes
 from parsec_keys.psa.operations import KeyInfo
@@ -116,7 +116,7 @@ class InMemoryKeyInfoManager:
     """Records that end with the process, for adopted keys and for tests."""
 
     def __init__(self) -> None:
-        self._lock = ForkSafeLock()
+        self._lock = fork_safe_lock()
         self._records: dict[tuple[ApplicationIdentity, str], KeyRecord] = {}
         self._intents: dict[bytes, KeyIdentity] = {}
         self._adopted: set[bytes] = set()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from parsec_keys._fork import ForkSafeLock, Stage, at_fork, no_fork
+from parsec_keys._fork import Stage, at_fork, fork_safe_lock, no_fork
 from parsec_keys.errors import StorageFailure
 from parsec_keys.service.owned_files import check_owner, own_directory, unusable
 from parsec_keys.service.shared_files import hold
@@ -46,10 +46,10 @@ class KeyInfoFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = ForkSafeLock()
+        self._lock = fork_safe_lock()
         self._process = 0
         self._connection: sqlite3.Connection | None = None
-        with no_fork():
+        with no_fork:
             _files.add(self)
         own_directory(path.parent)
         self.is_read_only = not os.access(path.parent, os.W_OK, effective_ids=True)
