@@ -19,7 +19,9 @@ import hashlib
 import os
 import pwd
 import shutil
+import sys
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -30,27 +32,38 @@ from parsec_keys._fork import Stage, at_fork
 from parsec_keys.errors import ServiceUnavailable, StorageFailure
 from parsec_keys.service.owned_files import own_directory
 
+PATIENCE_SECONDS: Final = 330.0
+"""How long others may have a lock: a slow TPM makes an RSA key in five minutes."""
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
 class LockFile:
     """An open file that locks other processes out, and that no child keeps open."""
 
-    def __init__(self, path: Path) -> None:
-        """Open it, with mode 0600 where it is not there.
+    def __init__(self, path: Path, descriptor: int | None = None) -> None:
+        """Open it, with mode 0600 where it is not there, or take what is open.
 
         Raises:
             OSError: it cannot be opened.
         """
         self.path = path
-        self.descriptor = os.open(path, _FLAGS, 0o600)
+        self._have(os.open(path, _FLAGS, 0o600) if descriptor is None else descriptor)
         _open_files.add(self)
 
     def lock(self) -> None:
-        """Wait until no other open file holds the lock."""
-        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
-        while self._was_removed():
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        """Wait until no other open file holds the lock.
+
+        Raises:
+            OSError: it cannot be locked.
+            ServiceUnavailable: another one holds it for too long.
+        """
+        while not self.try_lock():
+            if not self._wait():
+                raise ServiceUnavailable(
+                    f"another process has held {self.path} for {PATIENCE_SECONDS:.0f} "
+                    "seconds, and so what that stands for: see which one it is (fuser "
+                    f"-v {self.path}), and continue or end it"
+                )
 
     def try_lock(self) -> bool:
         """Whether it could be locked at once."""
@@ -67,19 +80,64 @@ class LockFile:
         """
         if os.fstat(self.descriptor).st_nlink:
             return False
-        self.close()
-        self.descriptor = os.open(self.path, _FLAGS, 0o600)
+        self._reopen()
         return True
+
+    def _reopen(self) -> None:
+        descriptor = os.open(self.path, _FLAGS, 0o600)
+        self.close()
+        self._have(descriptor)
+
+    def _have(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._end = weakref.finalize(self, _close, descriptor)
+        self._end.atexit = False
+
+    def _wait(self) -> bool:
+        """Wait for the lock in a thread, which can be left behind; whether it came.
+
+        It has a descriptor of its own for the same open file, to which the lock
+        belongs: the lock is gone when both are closed.
+        """
+        twin = LockFile(self.path, os.dup(self.descriptor))
+        came = threading.Lock()
+        came.acquire()
+        thread = threading.Thread(
+            target=_wait_for, args=(twin, came), name="parsec-keys lock", daemon=True
+        )
+        is_there = False
+        try:
+            thread.start()
+            is_there = came.acquire(timeout=PATIENCE_SECONDS)
+        except RuntimeError:  # Python ends, and starts no threads.
+            _wait_for(twin, came)
+            is_there = True
+        finally:
+            if not is_there:  # Or Ctrl-C.
+                self._reopen()
+        return is_there
 
     def unlock(self) -> None:
         """Let the next one have it."""
         fcntl.flock(self.descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Unlock and close it; a second time nothing."""
-        descriptor, self.descriptor = self.descriptor, _CLOSED
-        if descriptor != _CLOSED:
-            os.close(descriptor)
+        """Unlock and close it, as happens to one that nobody has; once."""
+        self.descriptor = _CLOSED
+        self._end()
+
+
+def _close(descriptor: int) -> None:
+    if not sys.is_finalizing():  # Who signs last may still need it.
+        os.close(descriptor)
+
+
+def _wait_for(file: LockFile, came: threading.Lock) -> None:
+    try:
+        fcntl.flock(file.descriptor, fcntl.LOCK_EX)
+    finally:
+        file.close()
+        came.release()
 
 
 _CLOSED: Final = -1
@@ -193,7 +251,8 @@ def one_process_at_a_time(kind: str, what: str) -> Iterator[None]:
     """Hold a facility against the other processes of this user.
 
     Raises:
-        ServiceUnavailable: there is no folder for such files.
+        ServiceUnavailable: there is no folder for such files, or another process does
+            not let go.
     """
     with _locked(open_shared(kind, what)):
         yield
@@ -205,6 +264,7 @@ def hold(path: Path) -> Iterator[None]:
 
     Raises:
         OSError: it cannot be opened.
+        ServiceUnavailable: another process does not let go.
     """
     with _locked(LockFile(path)):
         yield

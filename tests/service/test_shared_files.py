@@ -9,7 +9,9 @@ import select
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,11 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import parsec_keys
 from parsec_keys.emulators import Swtpm
-from parsec_keys.errors import StorageFailure
+from parsec_keys.errors import ServiceUnavailable, StorageFailure
 from parsec_keys.service import shared_files
 from parsec_keys.service.shared_files import LockFile, open_shared
 from tests.contract.test_lifecycle import signs
 from tests.service.providers.children import in_a_child
+from tests.service.providers.waiting import wait_until
 from tests.service.test_permissions import mounted
 from tests.users import as_user, open_folder
 
@@ -259,3 +262,61 @@ def test_a_full_home_is_one_sentence(passwd: Path, swtpm: Swtpm) -> None:
             as_user(ANNA, used)
         ballast.unlink()
         as_user(ANNA, used)
+
+
+def test_a_process_that_is_stopped_keeps_nobody_waiting_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    told, tells = os.pipe()
+    holder = os.fork()
+    if holder == 0:
+        held = LockFile(path)
+        held.lock()
+        os.write(tells, b"locked")
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    assert os.read(told, 10) == b"locked"
+    os.waitpid(holder, os.WUNTRACED)
+    waiting = LockFile(path)
+    monkeypatch.setattr(shared_files, "PATIENCE_SECONDS", 0.05)
+
+    with pytest.raises(ServiceUnavailable, match="fuser"):
+        waiting.lock()
+
+    monkeypatch.setattr(shared_files, "PATIENCE_SECONDS", SECONDS)
+    os.kill(holder, signal.SIGCONT)
+    waiting.lock()
+    os.waitpid(holder, 0)
+    # What waited before did not take it, and left nothing open.
+    assert not LockFile(path).try_lock()
+    waiting.close()
+    wait_until(LockFile(path).try_lock)
+    os.close(told)
+    os.close(tells)
+
+
+def test_whoever_waits_gets_the_lock(tmp_path: Path) -> None:
+    held, waiting = LockFile(tmp_path / "lock"), LockFile(tmp_path / "lock")
+    held.lock()
+    with ThreadPoolExecutor(1) as other_thread:
+        done = other_thread.submit(waiting.lock)
+        wait_until(
+            lambda: "parsec-keys lock" in {t.name for t in threading.enumerate()}
+        )
+
+        held.close()
+
+        done.result(SECONDS)
+    assert not LockFile(tmp_path / "lock").try_lock()
+    waiting.close()
+    assert LockFile(tmp_path / "lock").try_lock()
+
+
+def test_a_lock_file_that_nobody_has_is_closed(tmp_path: Path) -> None:
+    file = LockFile(tmp_path / "lock")
+    file.lock()
+
+    del file
+
+    assert LockFile(tmp_path / "lock").try_lock()
