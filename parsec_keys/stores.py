@@ -7,7 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from parsec_keys._fork import ForkSafeLock
+from parsec_keys._fork import fork_safe_lock
 from parsec_keys.errors import NotPermitted
 from parsec_keys.keystore import KeyStore, PrivateKey, key_object
 from parsec_keys.psa.operations import (
@@ -31,7 +31,7 @@ _kept: Final[list[Engine]] = []
 _services: Final[dict[str, Service]] = {}
 """The engines of keys that were there before, by URL without a PIN."""
 _adopted_uris: Final[dict[tuple[str, str], str]] = {}
-_loading: Final = ForkSafeLock()
+_loading: Final = fork_safe_lock()
 
 
 def open_store(url: str | None = None) -> KeyStore:
@@ -175,14 +175,19 @@ def _load_stored(parsed: StoredKeyUri) -> PrivateKey:
 
 
 def _load_adopted(parsed: AdoptedKeyUri) -> PrivateKey:
-    service = _services.get(parsed.engine_url)
-    if service is None:
-        from parsec_keys.service import Service
+    from parsec_keys.service import Service
 
-        service = _services[parsed.engine_url] = Service(parsed.config)
+    service = _services.get(parsed.engine_url) or Service(parsed.config)
     name = parsed.reference
-    if all(info.name != name for info in service.execute(ListKeys())):
-        service.adopt(name, parsed.reference)
+    try:
+        if all(info.name != name for info in service.execute(ListKeys())):
+            service.adopt(name, parsed.reference)
+    except BaseException:
+        # Another URI, as one with a PIN, may reach what this one does not.
+        if parsed.engine_url not in _services:
+            service.close()
+        raise
+    _services[parsed.engine_url] = service
     _adopted_uris[parsed.engine_url, name] = parsed.uri
     return _adopted_key(service, service.execute(GetKeyAttributes(name)), parsed.uri)
 

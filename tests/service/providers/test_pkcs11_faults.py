@@ -41,6 +41,7 @@ SHA256 = hashes.SHA256()
 ECDSA = ec.ECDSA(SHA256)
 P256 = ec.SECP256R1()
 OAEP = padding.OAEP(padding.MGF1(SHA256), SHA256, None)
+PSS = padding.PSS(padding.MGF1(SHA256), padding.PSS.DIGEST_LENGTH)
 SHA1_MGF = padding.MGF1(hashes.SHA1())
 RSA_X_509 = 0x03
 USED = ("C_SignInit", "C_Sign", "C_FindObjectsInit", "C_FindObjects", "C_OpenSession")
@@ -708,6 +709,66 @@ def test_a_failed_decryption_leaves_nothing_active(
             key.public_key().verify(signature, b"data", pkcs1, SHA256)
             ciphertext = key.public_key().encrypt(b"message", oaep)
             assert key.decrypt(ciphertext, oaep) == b"message"
+            store.delete("key")
+
+    if isinstance(token, Tpm2Token):
+        token.flush()
+    in_a_child(work)
+
+
+def test_what_a_token_can_is_asked_when_it_is_opened(in_a_store: Any) -> None:
+    """Later another thread may be starting the module again, and it would crash."""
+
+    def work(store: parsec_keys.KeyStore, inject: Faults) -> None:
+        asking = ("C_GetMechanismList", "C_GetMechanismInfo")
+        before = [inject.calls(name) for name in asking]
+
+        signs(store.generate_ec("ec", P256))
+        store.generate_rsa("rsa").sign(b"data", PSS, SHA256)
+        with pytest.raises(NotSupported):
+            store.generate_rsa("long", 2**15)
+
+        assert [inject.calls(name) for name in asking] == before
+
+    in_a_store(work)
+
+
+def test_a_token_that_hiccups_has_pss_afterwards(
+    injector: Path, softhsm_token: Token, tmp_path: Path
+) -> None:
+    """Without the bare operation, nothing else would do PSS."""
+
+    def work() -> None:
+        inject = Faults(injector, softhsm_token)
+        inject.hide(RSA_X_509)
+        with parsec_keys.open_store(inject.url(tmp_path)) as store:
+            key = store.generate_rsa("key")
+            inject.answer("C_Sign", faults.GENERAL_ERROR)
+            for _ in range(2):
+                signature = key.sign(b"data", PSS, SHA256)
+                key.public_key().verify(signature, b"data", PSS, SHA256)
+
+    in_a_child(work)
+
+
+def test_pkcs1v15_that_a_token_unpads(
+    any_token: tuple[str, Token], injector: Path, tmp_path: Path
+) -> None:
+    """A padding that is bad gives a message all the same, always the same one."""
+    _, token = any_token
+    pkcs1 = padding.PKCS1v15()
+
+    def work() -> None:
+        inject = Faults(injector, token)
+        inject.hide(RSA_X_509)
+        with parsec_keys.open_store(inject.url(tmp_path)) as store:
+            key = store.generate_rsa("key")
+            ciphertext = key.public_key().encrypt(b"message", pkcs1)
+            assert key.decrypt(ciphertext, pkcs1) == b"message"
+            bad = key.public_key().encrypt(b"", OAEP)
+            for _ in range(3):
+                assert key.decrypt(bad, pkcs1) == key.decrypt(bad, pkcs1)
+                assert key.decrypt(ciphertext, pkcs1) == b"message"
             store.delete("key")
 
     if isinstance(token, Tpm2Token):

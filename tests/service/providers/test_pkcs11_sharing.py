@@ -288,3 +288,22 @@ def test_hundreds_of_keys_of_one_name(
             parsec_keys.load_key(label)
 
     in_a_child(work)
+
+
+def test_a_key_is_loaded_with_a_pin_after_it_was_not_without(
+    softhsm_token: Token, tmp_path: Path
+) -> None:
+    def work() -> None:
+        softhsm_token.enter()
+        with parsec_keys.open_store(url(softhsm_token, tmp_path)) as store:
+            store.generate_ec("key", P256)
+        uri = url(softhsm_token, tmp_path, None).partition("&store=")[0]
+        uri = uri.replace("?", ";object=parsec-keys?")
+
+        with pytest.raises(parsec_keys.errors.Error):
+            parsec_keys.load_key(uri)
+
+        key = parsec_keys.load_key(f"{uri}&pin-value={PIN}")
+        signs(key)
+
+    in_a_child(work)

@@ -31,11 +31,7 @@ from parsec_keys.service.providers.pkcs11 import (
     _keys,
     _signing,
 )
-from parsec_keys.service.providers.pkcs11._capabilities import Capabilities
-from parsec_keys.service.providers.pkcs11._cryptoki import (
-    exceptions,
-    translated,
-)
+from parsec_keys.service.providers.pkcs11._cryptoki import exceptions
 from parsec_keys.service.providers.pkcs11._token import PooledSession, Token
 
 T = TypeVar("T")
@@ -51,11 +47,7 @@ class Pkcs11Provider:
             config.name, 2, _UUID, "PKCS #11", "OASIS Standard.", (0, 1, 0)
         )
         self._token = Token(config)
-        try:
-            self._can = Capabilities(self._token.slot)
-        except exceptions.PKCS11Error as e:
-            self._token.close()
-            raise translated(e, f"opening the token of '{config.name}'") from e
+        self._can = self._token.can
         self._secrets = RejectionSecrets()
         self._allow_export = config.allow_export
         self.store_name = f"pkcs11-{self._token.serial}"

@@ -43,8 +43,13 @@ class Capabilities:
     """A token's mechanisms, and which parameters it turned out not to take."""
 
     def __init__(self, slot: Any) -> None:
+        """Ask the module, for the only time: later another thread may restart it."""
         self.mechanisms = frozenset(slot.get_mechanisms())
-        self._slot = slot
+        self._sizes = {
+            first: _sizes(slot, first)
+            for kind in (_RSA, _EC)
+            for first in [each for each in kind if each in self.mechanisms][:1]
+        }
         self._refused_pss: set[tuple[Hash, Hash, int]] = set()
 
     def check_key(self, attributes: KeyAttributes) -> None:
@@ -93,13 +98,18 @@ class Capabilities:
         there = [each for each in mechanisms if each in self.mechanisms]
         if not there:
             raise NotSupported(f"the token has no mechanism for an {attributes.type}")
-        try:
-            info = self._slot.get_mechanism_info(there[0])
-        except exceptions.PKCS11Error:
-            return  # It will say so itself when it is asked for a key.
-        low, high = int(info.min_key_length), int(info.max_key_length)
+        low, high = self._sizes[there[0]]
         if high and not low <= attributes.bits <= high:
             raise NotSupported(
                 f"the token makes {attributes.type}s of {low} to {high} bits, not of "
                 f"{attributes.bits}"
             )
+
+
+def _sizes(slot: Any, mechanism: Mechanism) -> tuple[int, int]:
+    """The shortest and the longest key, in bits; 0 where the token does not say."""
+    try:
+        info = slot.get_mechanism_info(mechanism)
+    except exceptions.PKCS11Error:
+        return 0, 0  # It will say so itself when it is asked for a key.
+    return int(info.min_key_length), int(info.max_key_length)

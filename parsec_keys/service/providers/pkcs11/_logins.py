@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
-from parsec_keys._fork import ForkSafeLock
+from parsec_keys._fork import fork_safe_lock
 from parsec_keys.errors import AuthenticationError, PinIncorrect, PinLocked
 from parsec_keys.service.providers.pkcs11._cryptoki import (
     ALREADY_LOGGED_IN,
@@ -43,7 +43,7 @@ class Logins:
 
     def __init__(self, functions: FunctionList) -> None:
         self._functions = functions
-        self._lock = ForkSafeLock()
+        self._lock = fork_safe_lock()
         self._logins: dict[_Which, _Login] = {}
         self._refused: set[tuple[_Which, bytes]] = set()
         """SHA-256 of PINs that tokens refused: nobody tries them again."""
@@ -101,7 +101,7 @@ class Logins:
         """Forget the logins of a module that was started again, or of a parent."""
         with self._lock:
             self._functions = functions
-            _dead.append(self._logins)
+            _dead.extend(login.session for login in self._logins.values())
             self._logins = {}
 
     def _open(self, token: Any, pin: Secret, digest: bytes, asked: str) -> Any:

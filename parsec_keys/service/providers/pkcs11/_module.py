@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from pkcs11 import _pkcs11
 
-from parsec_keys._fork import ForkSafeLock
+from parsec_keys._fork import fork_safe_lock
 from parsec_keys.errors import ServiceUnavailable
 from parsec_keys.service.call_gate import CallGate, nobody_in
 from parsec_keys.service.providers.pkcs11._function_list import (
@@ -170,7 +170,7 @@ def _copy(path: Path) -> Path:
     return Path(f"/proc/self/fd/{descriptor}")
 
 
-_loading: Final = ForkSafeLock()
+_loading: Final = fork_safe_lock()
 _modules: Final[dict[Path, Module]] = {}
 
 

@@ -96,7 +96,7 @@ def _sign_pss(
     block = encode_pss(algorithm, hashed, key.attributes.bits)
     parameters = pss_parameters(algorithm)
     if can.may_have_pss(parameters):
-        signature = _token_pss(private_key, parameters, hashed)
+        signature = _token_pss(private_key, can, parameters, hashed)
         if signature is not None and _is_exact(key, parameters, hashed, signature):
             return signature
         can.lacks_pss(parameters)
@@ -104,7 +104,10 @@ def _sign_pss(
 
 
 def _token_pss(
-    private_key: Any, parameters: tuple[Hash, Hash, int], hashed: bytes
+    private_key: Any,
+    can: Capabilities,
+    parameters: tuple[Hash, Hash, int],
+    hashed: bytes,
 ) -> bytes | None:
     hash_, mgf_hash, salt_length = parameters
     said = (PSS_HASHES[hash_][0], PSS_HASHES[mgf_hash][1], salt_length)
@@ -114,7 +117,12 @@ def _token_pss(
                 hashed, mechanism=Mechanism.RSA_PKCS_PSS, mechanism_param=said
             )
         )
-    except (*REFUSED_MECHANISM, exceptions.GeneralError, exceptions.DataLenRange):
+    except (*REFUSED_MECHANISM, exceptions.DataLenRange):
+        return None
+    except exceptions.GeneralError:
+        # Some say so of parameters. Others are sick, where nothing else would do it.
+        if Mechanism.RSA_X_509 not in can.mechanisms:
+            raise
         return None
 
 

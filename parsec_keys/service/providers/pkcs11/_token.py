@@ -9,11 +9,13 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import functools
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from parsec_keys._fork import ForkSafeLock
+from parsec_keys._fork import fork_safe_lock
 from parsec_keys.errors import (
     ConfigurationError,
     Error,
@@ -23,6 +25,7 @@ from parsec_keys.errors import (
 from parsec_keys.service.call_gate import CallGate, nobody_in
 from parsec_keys.service.config import Pkcs11Config
 from parsec_keys.service.providers.pkcs11 import _module
+from parsec_keys.service.providers.pkcs11._capabilities import Capabilities
 from parsec_keys.service.providers.pkcs11._cryptoki import (
     LOST,
     SICK,
@@ -130,7 +133,7 @@ class _DeletedKeys:
     """The keys of a token that were deleted lately, for sessions that have them."""
 
     def __init__(self) -> None:
-        self._lock = ForkSafeLock()
+        self._lock = fork_safe_lock()
         self._key_ids: collections.deque[bytes] = collections.deque(maxlen=_MOST_KEYS)
         self.count = 0
 
@@ -149,7 +152,12 @@ class _DeletedKeys:
 
 
 class Token:
-    """A token that is open. Safe to use from many threads, and after a fork."""
+    """A token that is open. Safe to use from many threads, and after a fork.
+
+    ``can`` is what it can do, asked when it was opened.
+    """
+
+    can: Capabilities
 
     def __init__(self, config: Pkcs11Config) -> None:
         """Find the token and log in.
@@ -167,6 +175,9 @@ class Token:
         self._closed = False
         self._read_only = False
         self._idle: list[PooledSession] = []
+        self._opened: list[list[Any]] = []
+        """Each session that is open, idle or not, in a list of its own: Ctrl-C may lose
+        one that was on its way from here to there."""
         self._deleted = _DeletedKeys()
         self._life = 0
         """How often the token was found; it changes with nobody inside."""
@@ -193,11 +204,6 @@ class Token:
         """What tells this token from others, in words that a file name can have."""
         serial = self._token.serial.decode("latin-1").strip() or self._token.label
         return "".join(c if c.isalnum() else "-" for c in serial)
-
-    @property
-    def slot(self) -> Any:
-        """The slot that the token is in."""
-        return self._token.slot
 
     def run(self, asked: str, use: Callable[[PooledSession], T]) -> T:
         """Run ``use(session)``, which must bear to be begun several times.
@@ -246,8 +252,8 @@ class Token:
         self._config = dataclasses.replace(self._config, pin=None)
         if self._era != self.module.era():
             return
-        with nobody_in(self._gates, WAIT_SECONDS):
-            self._drop_idle()
+        with nobody_in(self._gates, WAIT_SECONDS) as alone:
+            self._drop_sessions(alone)
             if is_logged_in:
                 self.module.logins.logout(self._token)
 
@@ -258,20 +264,19 @@ class Token:
     def _with_session(self, asked: str, use: Callable[[PooledSession], T]) -> T:
         deadline = time.monotonic() + WAIT_SECONDS
         gate = self._gate
-        while gate.enter(max(0.0, deadline - time.monotonic())):
+        while place := gate.enter(max(0.0, deadline - time.monotonic())):
             try:
-                self._check_open()
-                if self._era != self.module.era():
-                    raise exceptions.SessionHandleInvalid
-                result = self._in_a_session(use)
-                self.module.works = True
-                return result
+                with place:
+                    self._check_open()
+                    if self._era != self.module.era():
+                        raise exceptions.SessionHandleInvalid
+                    result = self._in_a_session(use)
+                    self.module.works = True
+                    return result
             except exceptions.SessionCount:
                 # The token has fewer sessions than we would use: wait for one of them.
                 if not gate.shrink():
                     raise
-            finally:
-                gate.leave()
         raise ServiceUnavailable(
             f"{asked} failed: the token was busy for {WAIT_SECONDS:.0f} seconds with "
             f"as many calls as it takes at a time ({gate.most}): use it from fewer "
@@ -299,7 +304,7 @@ class Token:
             raise
         except BaseException:
             # It may be lost, or in the middle of something.
-            close(session.session)
+            self._close(session.session)
             raise
         self._idle.append(session)
         return result
@@ -323,23 +328,44 @@ class Token:
 
     def _new_session(self) -> PooledSession:
         try:
-            session = self._token.open(rw=not self._read_only)
+            session = self._opened_session(rw=not self._read_only)
         except exceptions.TokenWriteProtected:
             self._read_only = True
-            session = self._token.open()
+            session = self._opened_session(rw=False)
         return PooledSession(session, self.module.functions, self._deleted)
+
+    def _opened_session(self, *, rw: bool) -> Any:
+        place: list[Any] = []
+        self._opened.append(place)
+        try:
+            # All in C, so that no Ctrl-C comes in between.
+            place.extend(
+                itertools.starmap(functools.partial(self._token.open, rw=rw), [()])
+            )
+        except exceptions.PKCS11Error:
+            self._opened.remove(place)
+            raise
+        return place[0]
+
+    def _close(self, session: Any) -> None:
+        close(session)
+        with contextlib.suppress(ValueError):
+            self._opened.remove([session])
 
     def _open(self, asked: str) -> None:
         """Find the token and log in, in a module that knows nothing of this store."""
         # SoftHSM 2.6 finds no token while another process is starting on it.
         with (
             one_process_at_a_time("pkcs11", str(self._config.library_path)),
-            self.module.turns,
+            self.module.turns.place(),
         ):
             era = self.module.era()
-            _dead.append(self._idle)
-            self._idle = []
+            _dead.append((self._idle, self._opened))
+            self._idle, self._opened = [], []
             self._found()
+            if not hasattr(self, "can"):
+                # Not later, when another thread may start the module again.
+                self.can = Capabilities(self._token.slot)
             pin = self._config.pin
             if pin is not None:
                 self.module.logins.login(self._token, pin, asked)
@@ -375,7 +401,7 @@ class Token:
                 )
             if (self.module.era(), self._life) != (era, life):
                 return
-            self._drop_idle()
+            self._drop_sessions(alone)
             self._sessions.grow()
             self._found()
             pin = self._config.pin
@@ -388,7 +414,7 @@ class Token:
         self.module.restart(era, WAIT_SECONDS, at_once=at_once)
 
     def _is_gone(self) -> bool:
-        with self.module.turns:
+        with self.module.turns.place():
             try:
                 self._token.slot.get_token()
             except exceptions.PKCS11Error:
@@ -406,13 +432,18 @@ class Token:
         self._takes_turns = self._token.manufacturer_id == SOFTHSM
         self._life += 1
 
-    def _drop_idle(self) -> None:
+    def _drop_sessions(self, alone: bool) -> None:
+        """Close the idle ones; where nobody is inside, what Ctrl-C has lost, too."""
         with contextlib.suppress(IndexError):  # Other threads take them too.
             while True:
-                close(self._idle.pop().session)
+                self._close(self._idle.pop().session)
+        if alone:
+            for (session,) in filter(None, self._opened):
+                close(session)
+            self._opened = []
 
 
-_reopening: Final = ForkSafeLock()
+_reopening: Final = fork_safe_lock()
 _dead: Final[list[object]] = []
 """Sessions of a parent or a module's past, which no finaliser may close."""
 
