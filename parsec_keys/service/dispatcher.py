@@ -68,6 +68,7 @@ class Dispatcher:
         self._key_info = key_info
         self._lifecycle = KeyLifecycle(key_info, allow_deprecated)
         self._records: dict[tuple[ApplicationIdentity, str], KeyRecord] = {}
+        self._deletions = 0
 
     def execute(
         self,
@@ -147,6 +148,7 @@ class Dispatcher:
         self, application: ApplicationIdentity, key_name: str, provider: str | None
     ) -> KeyRecord:
         """The record as it is now, whatever this process remembers."""
+        deletions = self._deletions
         record = self._key_info.find(application, key_name)
         if record is None or record.identity.provider not in self._providers:
             self._records.pop((application, key_name), None)
@@ -156,6 +158,8 @@ class Dispatcher:
                 f"there is no key named '{key_name}' in provider '{provider}'"
             )
         self._records[application, key_name] = record
+        if deletions != self._deletions:  # It may be this one that is gone by now.
+            self._records.pop((application, key_name), None)
         return record
 
     def _provider(self, name: str | None) -> Provider:
@@ -175,9 +179,7 @@ class Dispatcher:
         application: ApplicationIdentity,
         provider: str | None,
     ) -> None:
-        chosen = self._provider(provider)
-        record = self._lifecycle.generate(operation, application, chosen)
-        self._records[application, operation.key_name] = record
+        self._lifecycle.generate(operation, application, self._provider(provider))
 
     def _import(
         self,
@@ -185,9 +187,7 @@ class Dispatcher:
         application: ApplicationIdentity,
         provider: str | None,
     ) -> None:
-        chosen = self._provider(provider)
-        record = self._lifecycle.import_key(operation, application, chosen)
-        self._records[application, operation.key_name] = record
+        self._lifecycle.import_key(operation, application, self._provider(provider))
 
     def _list_keys(
         self,
@@ -254,14 +254,19 @@ class Dispatcher:
         self, record: KeyRecord, operation: PsaDestroyKey | None = None
     ) -> None:
         identity = record.identity
-        self._records.pop((identity.application, identity.key_name), None)
         provider = self._providers.get(identity.provider)
         if provider is None:
             raise ServiceUnavailable(
                 f"the provider of {record.described} is not configured: configure it "
                 "again, then delete the key"
             )
-        self._lifecycle.destroy(record, provider)
+        try:
+            self._lifecycle.destroy(record, provider)
+        finally:
+            # Now: another thread may have looked it up meanwhile. A TPM's key needs no
+            # more than its record.
+            self._deletions += 1
+            self._records.pop((identity.application, identity.key_name), None)
 
     def _describe(self, record: KeyRecord, operation: GetKeyAttributes) -> KeyInfo:
         # Whoever asks what a key is wants to know what it is now.

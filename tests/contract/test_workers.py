@@ -34,7 +34,7 @@ def test_workers(
     all_sign(provider, embedded_url(provider), tmp_path, method)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", KINDS)
 @pytest.mark.parametrize("service", ["daemon_url", "rust_url"])
 def test_workers_that_ask_a_service(
     request: pytest.FixtureRequest, tmp_path: Path, service: str, method: str
@@ -46,7 +46,17 @@ def test_workers_that_ask_a_service(
 def test_celery(
     provider: str, embedded_url: Callable[[str], str], tmp_path: Path
 ) -> None:
-    url = embedded_url(provider)
+    celery_signs(provider, embedded_url(provider), tmp_path)
+
+
+def test_celery_that_asks_a_service(
+    daemon_url: Callable[[str], str], tmp_path: Path
+) -> None:
+    celery_signs("software", daemon_url("software"), tmp_path)
+
+
+def celery_signs(provider: str, url: str, tmp_path: Path) -> None:
+    """Have the workers of Celery sign, and their parent at the same time."""
     with open_or_miss(provider, url) as store:
         key = store.generate_ec("key", ec.SECP256R1())
     client = celery_app.application(tmp_path)

@@ -40,6 +40,7 @@ from parsec_keys.service.key_info import (
     KeyInfoManager,
     KeyRecord,
 )
+from parsec_keys.service.key_info._intents import HeldIntents
 from parsec_keys.service.key_info.sqlite import FILE_NAME, SqliteKeyInfoManager
 from tests.forks import inside
 from tests.service.providers.children import in_a_child, in_the_parent
@@ -426,6 +427,25 @@ sys.stdin.read()
 """
 
 
+def test_an_intent_that_another_process_just_looks_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is held all the same, before a key is made."""
+    hold, new = HeldIntents.hold, record("new")
+    looks = [True, True]
+    monkeypatch.setattr(
+        HeldIntents,
+        "hold",
+        lambda self, uid: not (looks and looks.pop()) and hold(self, uid),
+    )
+    manager = SqliteKeyInfoManager(tmp_path)
+
+    manager.begin(new.identity, new.uid)
+
+    assert list(SqliteKeyInfoManager(tmp_path).abandoned("tpm")) == []
+    manager.commit(new)
+
+
 def test_a_fork_waits_for_sqlite(tmp_path: Path) -> None:
     """Which waits for another program; its locks would be closed in the child."""
     manager = SqliteKeyInfoManager(tmp_path)
@@ -438,9 +458,9 @@ def test_a_fork_waits_for_sqlite(tmp_path: Path) -> None:
         assert other.stdout.readline() == "writing\n"
 
         def is_waiting() -> bool:
-            is_free = manager._file._lock._lock.acquire(blocking=False)
+            is_free = manager._file._lock.acquire(blocking=False)
             if is_free:
-                manager._file._lock._lock.release()
+                manager._file._lock.release()
             return not is_free
 
         def let_go() -> None:

@@ -102,7 +102,8 @@ class SqliteKeyInfoManager:
     def begin(self, identity: KeyIdentity, uid: bytes) -> None:
         application, provider, key_name = identity
         self._check_writable()
-        self._held.hold(uid)
+        while not self._held.hold(uid):
+            pass  # Another process just looks whether it is held.
         try:
             with self._file.transaction() as connection:
                 forgotten = self._forget_cancelled(connection)
