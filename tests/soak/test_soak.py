@@ -1,6 +1,6 @@
 """Programs with threads and forks on one store, killed and cut off at random.
 
-A few seconds in the whole suite; ``./dev soak`` makes it half an hour. What is asked:
+Not in the whole suite: ``./dev soak`` runs it for half an hour. What is asked:
 no error that was not injected, no growth, and nothing left over in the hardware.
 """
 
@@ -28,6 +28,7 @@ import parsec_keys
 from parsec_keys.emulators import PIN, Swtpm
 from tests.daemon import Daemon, wait_until
 from tests.service.hardware import SOFTHSM_KEEPS, Hardware, recorded
+from tests.service.providers.relay import Relay
 from tests.service.providers.tokens import SoftHsmToken
 from tests.service.providers.tokens import url as url_of
 from tests.soak.worker import ECDSA, SHARED, memory_of
@@ -164,14 +165,17 @@ def test_software(tmp_path: Path) -> None:
 
 
 def test_tpm(own_tpm: Swtpm) -> None:
+    """On lines that stay open, as a device's; the daemon's end with each command."""
+
     def cut_off(progress: float) -> Fault:
         begun = time.monotonic()
         own_tpm.restart()
         return Fault(begun, time.monotonic())
 
-    soak(own_tpm.url, cut_off)
-
-    assert left_over(own_tpm.url) == {}
+    with Relay(own_tpm) as relay:
+        url = f"tpm:{relay.tcti}?{own_tpm.url.partition('?')[2]}"
+        soak(url, cut_off)
+        assert left_over(url) == {}
     assert tpm_state(own_tpm) == ([], 0)
 
 
@@ -205,6 +209,7 @@ def test_pkcs11(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_daemon(hardware: Hardware, tmp_path: Path) -> None:
     memory: list[tuple[int, int]] = []
+    descriptors: list[int] = []
     with Daemon(tmp_path, hardware.table, environment=ONE_ARENA) as daemon:
 
         def kill(progress: float) -> Fault | None:
@@ -217,7 +222,9 @@ def test_daemon(hardware: Hardware, tmp_path: Path) -> None:
 
         def watch(progress: float, made: int) -> None:
             if progress > WARM:
-                memory.append((memory_of(daemon.process.pid), made))
+                pid = daemon.process.pid
+                memory.append((memory_of(pid), made))
+                descriptors.append(len(os.listdir(f"/proc/{pid}/fd")))
 
         soak(daemon.url, kill, watch=watch)
 
@@ -225,6 +232,9 @@ def test_daemon(hardware: Hardware, tmp_path: Path) -> None:
         assert len(memory) > 1
         (before, at_first), (after, at_last) = memory[0], memory[-1]
         assert after <= before + MEMORY + hardware.kept * (at_last - at_first)
+        # Each client has one more for as long as it asks something.
+        half = len(descriptors) // 2
+        assert min(descriptors[half:]) <= max(descriptors[:half])
     records = recorded(tmp_path)
     assert set(records) == set(SHARED)
     hardware.check(tmp_path, set(records.values()))

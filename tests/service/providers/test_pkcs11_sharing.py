@@ -291,13 +291,15 @@ def test_hundreds_of_keys_of_one_name(
 
 
 def test_a_key_is_loaded_with_a_pin_after_it_was_not_without(
-    softhsm_token: Token, tmp_path: Path
+    new_token: Callable[[str], Token], tmp_path: Path
 ) -> None:
+    token = new_token("softhsm")
+
     def work() -> None:
-        softhsm_token.enter()
-        with parsec_keys.open_store(url(softhsm_token, tmp_path)) as store:
+        token.enter()
+        with parsec_keys.open_store(url(token, tmp_path)) as store:
             store.generate_ec("key", P256)
-        uri = url(softhsm_token, tmp_path, None).partition("&store=")[0]
+        uri = url(token, tmp_path, None).partition("&store=")[0]
         uri = uri.replace("?", ";object=parsec-keys?")
 
         with pytest.raises(parsec_keys.errors.Error):
