@@ -29,6 +29,8 @@ TOKEN_NOT_PRESENT = 0xE0
 TOKEN_WRITE_PROTECTED = 0xE2
 USER_NOT_LOGGED_IN = 0x101
 VENDOR_DEFINED = 0x80001234
+OS_LOCKING_OK = 2
+"""CKF_OS_LOCKING_OK (PKCS#11 2.40, section 3.7)."""
 CRASH = 0xDEAD
 """Not a CK_RV: the module aborts."""
 ALWAYS = 1 << 30
@@ -98,6 +100,11 @@ class Faults:
     def calls(self, name: str) -> int:
         """How often a function was called."""
         return int(self._injector.faulty_calls(name.encode()))
+
+    @property
+    def flags(self) -> int:
+        """The flags with which the module was initialised last."""
+        return int(self._injector.faulty_flags())
 
     @property
     def most_inside(self) -> int:

@@ -14,7 +14,7 @@ typedef unsigned long word;
 typedef word (*function)(word, word, word, word, word, word, word, word);
 
 enum { FUNCTIONS = 68, CRASH = 0xdead, HIDDEN = 0x80000bad };
-enum { FINALIZE = 1, GET_TOKEN_INFO = 6, GET_MECHANISM_LIST = 7 };
+enum { INITIALIZE = 0, FINALIZE = 1, GET_TOKEN_INFO = 6, GET_MECHANISM_LIST = 7 };
 enum { OPEN_SESSION = 12, CLOSE_SESSION = 13 };
 
 static const char *const names[FUNCTIONS] = { /* CK_FUNCTION_LIST, PKCS#11 2.40. */
@@ -90,9 +90,13 @@ static word leave(int i, word result)
     return result;
 }
 
+static word flags; /* CK_C_INITIALIZE_ARGS: four functions, then its flags. */
+
 static word forward(int i, word a, word b, word c, word d, word e, word f, word g, word h)
 {
     word result = enter(i);
+    if (i == INITIALIZE)
+        flags = a ? ((word *)a)[4] : 0;
     if (!result)
         result = real->functions[i](a, b, c, d, e, f, g, h);
     if (i == GET_MECHANISM_LIST && !result && b)
@@ -147,6 +151,7 @@ void faulty_answer(const char *name, word code, unsigned skip, unsigned times)
 
 unsigned faulty_calls(const char *name) { return state[number(name)].calls; }
 unsigned faulty_succeeded(const char *name) { return state[number(name)].succeeded; }
+word faulty_flags(void) { return flags; }
 unsigned faulty_most_inside(void) { return most_inside; }
 void faulty_hide_mechanism(word mechanism) { hidden = mechanism; }
 void faulty_lock(void) { has_a_lock = 1; }

@@ -15,7 +15,7 @@ import parsec_keys
 from parsec_keys.errors import ConfigurationError, KeyNotFound
 from parsec_keys.service.providers.pkcs11 import _token
 from tests.service.providers.children import in_a_child
-from tests.service.providers.faults import Faults
+from tests.service.providers.faults import OS_LOCKING_OK, Faults
 from tests.service.providers.raw_module import OK, RawModule
 from tests.service.providers.tokens import (
     KINDS,
@@ -84,6 +84,7 @@ def test_our_module_is_used_by_many_threads(
         with parsec_keys.open_store(inject.url(tmp_path)) as store:
             in_threads([store.generate_rsa("rsa")])
             assert 1 < inject.most_inside <= _token.MOST_SESSIONS
+            assert inject.flags == OS_LOCKING_OK
 
     in_a_child(work)
 
