@@ -105,13 +105,17 @@ def _in_child() -> None:
     _Forking.lock = threading.Lock()
 
 
+_CURE_SECONDS: Final = 35.0
+"""How long a fork waits for a cure; then it goes ahead, as forks must."""
+
+
 def _renew_locks() -> None:
     for lock in list(_locks):
         lock._at_fork_reinit()  # type: ignore[attr-defined]  # As Python's own are.
 
 
 def _rest() -> None:
-    no_fork.acquire()
+    no_fork.acquire(timeout=_CURE_SECONDS)
 
 
 def _go_on() -> None:

@@ -26,7 +26,8 @@ FORK_SECONDS: Final = 5.0
 class Place:
     """A place in a gate, or in its queue. It ends with ``with``, or with this object.
 
-    So Ctrl-C may keep anybody from giving it back, at whatever moment.
+    So Ctrl-C may keep anybody from giving it back, at whatever moment. Where a
+    traceback keeps the object, its thread's next place takes this one's.
     """
 
     _gate: CallGate | None = None
@@ -94,6 +95,8 @@ class CallGate:
         """Wait for a place, at most ``seconds``; ``None`` if there was none."""
         place = Place(self)
         with self._lock:
+            if place.thread in self._inside.values():
+                self._leave_all(place.thread)
             if not (self._queue or self._is_closed) and self._has_room:
                 self._inside[id(place)] = place.thread
                 return place
@@ -156,15 +159,16 @@ class CallGate:
     @property
     def _is_left(self) -> bool:
         """Whether nobody is in but who keeps others out, as a signal handler may."""
-        return all(thread == self._closer for thread in self._inside.values())
+        return set(self._inside.values()) <= {self._closer}
 
     def _call_in(self) -> None:
         """Give free places to those who wait longest."""
         while self._queue and not self._is_closed and self._has_room:
-            place = self._queue.popleft()
+            place = self._queue[0]
             self._inside[id(place)] = place.thread
-            if place.called is not None:
+            if place.called is not None and place.called.locked():
                 place.called.release()
+            self._queue.popleft()  # Last: Ctrl-C forgets nobody who waits.
 
     def _leave_the_queue(self, place: Place) -> bool:
         """Leave the queue; whether it was called in."""
@@ -173,11 +177,16 @@ class CallGate:
                 self._queue.remove(place)
             return id(place) in self._inside
 
+    def _leave_all(self, thread: int) -> None:
+        """Give back what a thread has that comes again: it is in once at most."""
+        for key, each in list(self._inside.items()):
+            if each == thread:
+                del self._inside[key]
+
     def _leave(self, place: Place) -> None:
         with self._lock:
-            if self._inside.pop(id(place), None) is None:
-                return
-            self._call_in()
+            self._inside.pop(id(place), None)
+            self._call_in()  # Even so: Ctrl-C may have kept it from that before.
             emptied = self._emptied
             if emptied is not None and self._is_left:
                 self._emptied = None

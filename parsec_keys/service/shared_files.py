@@ -67,6 +67,8 @@ class LockFile:
 
     def try_lock(self) -> bool:
         """Whether it could be locked at once."""
+        if self.descriptor == _CLOSED:
+            self._reopen()
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -101,6 +103,9 @@ class LockFile:
         """
         twin = LockFile(self.path, os.dup(self.descriptor))
         came = threading.Lock()
+        if sys.is_finalizing():  # No thread starts any more.
+            _wait_for(twin, came)
+            return True
         came.acquire()
         thread = threading.Thread(
             target=_wait_for, args=(twin, came), name="parsec-keys lock", daemon=True
@@ -109,17 +114,18 @@ class LockFile:
         try:
             thread.start()
             is_there = came.acquire(timeout=PATIENCE_SECONDS)
-        except RuntimeError:  # Python ends, and starts no threads.
+        except RuntimeError:  # Nor does it at the end of a program, or at a limit.
             _wait_for(twin, came)
             is_there = True
         finally:
-            if not is_there:  # Or Ctrl-C.
-                self._reopen()
+            if not is_there:  # Or Ctrl-C. The thread gives back what it still gets.
+                self.close()
         return is_there
 
     def unlock(self) -> None:
         """Let the next one have it."""
-        fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        if self.descriptor != _CLOSED:
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Unlock and close it, as happens to one that nobody has; once."""
@@ -137,7 +143,8 @@ def _wait_for(file: LockFile, came: threading.Lock) -> None:
         fcntl.flock(file.descriptor, fcntl.LOCK_EX)
     finally:
         file.close()
-        came.release()
+        if came.locked():
+            came.release()
 
 
 _CLOSED: Final = -1

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from parsec_keys._fork import no_fork
-from parsec_keys.service.call_gate import FORK_SECONDS, CallGate, nobody_in
+from parsec_keys.service.call_gate import FORK_SECONDS, CallGate, Place, nobody_in
 from parsec_keys.service.running_operations import running
 from tests.service.providers.children import in_a_child
 from tests.service.providers.waiting import wait_until
@@ -43,7 +45,8 @@ with ThreadPoolExecutor(1) as other:
     statuses = [fork()]
     thread.join()
 place.leave()
-places = [gate.enter(0) for _ in range(4)]
+others = [ThreadPoolExecutor(1) for _ in range(4)]
+places = [each.submit(gate.enter, 0).result() for each in others]
 entered = [each is not None for each in places]
 places.clear()
 statuses.append(fork())
@@ -89,47 +92,75 @@ def test_busy_threads_do_not_keep_a_fork_waiting() -> None:
     assert was_empty == [True] * 5
 
 
-def test_who_waits_has_a_turn_before_who_comes_again() -> None:
-    gate = CallGate(1)
+@pytest.fixture
+def threads() -> Iterator[list[ThreadPoolExecutor]]:
+    """Three threads: each has a place once at most."""
+    with contextlib.ExitStack() as running_threads:
+        yield [running_threads.enter_context(ThreadPoolExecutor(1)) for _ in range(3)]
+
+
+def test_who_waits_has_a_turn_before_who_comes_again(
+    threads: list[ThreadPoolExecutor],
+) -> None:
+    gate, (other, third, _) = CallGate(1), threads
     place = gate.place()
-    with ThreadPoolExecutor(1) as other_thread:
-        waiting = other_thread.submit(gate.enter, 20)
-        wait_until(lambda: len(gate._queue) == 1)
+    waiting = other.submit(gate.enter, 20)
+    wait_until(lambda: len(gate._queue) == 1)
 
-        place.leave()
+    place.leave()
 
-        assert gate.enter(0) is None
-        other_place = waiting.result()
+    assert third.submit(gate.enter, 0).result() is None
+    other_place = waiting.result()
     assert other_place is not None
     other_place.leave()
     assert gate.enter(0) is not None
 
 
-def test_nobody_waits_for_ever_at_a_gate() -> None:
+def test_nobody_waits_for_ever_at_a_gate(threads: list[ThreadPoolExecutor]) -> None:
     gate = CallGate(2)
-    places = [gate.enter(0), gate.enter(0), gate.enter(0)]
+
+    def enter(number: int) -> Place | None:
+        return threads[number].submit(gate.enter, 0).result()
+
+    places = [enter(0), enter(1), enter(2)]
     assert [place is not None for place in places] == [True, True, False]
-    with ThreadPoolExecutor(1) as other_thread, no_fork:
-        assert not other_thread.submit(gate.keep_out, time.monotonic()).result()
+    with no_fork:
+        assert not gate.keep_out(time.monotonic())
     del places[1:]
-    assert gate.enter(0) is None
+    assert enter(1) is None
     gate.let_in()
     assert gate.shrink()
-    assert gate.enter(0) is None
+    assert enter(1) is None
     assert not gate.shrink()
     gate.grow()
-    assert gate.enter(0) is not None
+    assert enter(1) is not None
 
 
-def test_a_place_that_nobody_has_is_free() -> None:
+def test_a_place_that_nobody_has_is_free(threads: list[ThreadPoolExecutor]) -> None:
     """As where Ctrl-C came before the first line of what gives it back."""
     gate = CallGate(1)
     place = gate.enter(0)
-    assert gate.enter(0) is None
+    assert threads[0].submit(gate.enter, 0).result() is None
 
     del place
 
-    assert gate.enter(0) is not None
+    assert threads[0].submit(gate.enter, 0).result() is not None
+
+
+def test_a_thread_that_was_kept_from_leaving_comes_in_again(
+    threads: list[ThreadPoolExecutor],
+) -> None:
+    """Though a traceback has its place."""
+    gate = CallGate(1)
+    kept = gate.place()
+
+    place = gate.enter(0)
+
+    assert place is not None
+    kept.leave()
+    assert threads[0].submit(gate.enter, 0).result() is None
+    place.leave()
+    assert threads[0].submit(gate.enter, 0).result() is not None
 
 
 def test_a_signal_handler_may_fork_inside_a_call() -> None:

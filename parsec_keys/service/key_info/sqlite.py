@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,8 @@ from parsec_keys.service.key_info._rows import (
 logger = logging.getLogger(__name__)
 
 FILE_NAME: Final = "key-info.sqlite3"
+_LOOK_SECONDS: Final = 1.0
+"""How long another process may look whether an intent is held."""
 _PAGE: Final = 1000
 _ADOPTED_SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS adopted (origin BLOB PRIMARY KEY) STRICT, WITHOUT ROWID"
@@ -102,8 +105,11 @@ class SqliteKeyInfoManager:
     def begin(self, identity: KeyIdentity, uid: bytes) -> None:
         application, provider, key_name = identity
         self._check_writable()
-        while not self._held.hold(uid):
-            pass  # Another process just looks whether it is held.
+        deadline = time.monotonic() + _LOOK_SECONDS
+        while uid not in self._held and not self._held.hold(uid):
+            if time.monotonic() > deadline:
+                break  # It is another process's: the statement says so.
+            time.sleep(0.001)
         try:
             with self._file.transaction() as connection:
                 forgotten = self._forget_cancelled(connection)

@@ -58,7 +58,7 @@ class Relay:
         """The codes of all commands that came."""
         self.traffic = bytearray()
         """All octets of commands and responses."""
-        self.connections = 0
+        self.connections = self.open_connections = 0
         self._clients: list[socket.socket] = []
         self.port = free_port_pair()
         self._listeners = [
@@ -126,11 +126,15 @@ class Relay:
 
     def _commands(self, client: socket.socket) -> None:
         self.connections += 1
-        for command in _received(client):
-            response = self._response(command)
-            if response is None:
-                return
-            client.sendall(struct.pack(">I", len(response)) + response + bytes(4))
+        self.open_connections += 1
+        try:
+            for command in _received(client):
+                response = self._response(command)
+                if response is None:
+                    return
+                client.sendall(struct.pack(">I", len(response)) + response + bytes(4))
+        finally:
+            self.open_connections -= 1
 
     def _response(self, command: bytes) -> bytes | None:
         """What to answer; nothing where the connection is to be cut."""

@@ -35,6 +35,7 @@ from tests.service.providers.tpm_keys import (
     adopted,
     ec_attributes,
     generated,
+    handles,
     lockout_counter,
     recorded,
     signs,
@@ -121,6 +122,30 @@ def test_a_wrong_auth_value_of_a_protected_key_is_tried_once(
 
     signs(tpm, records[0])
     assert lockout_counter(esapi) == 1
+
+
+def test_a_neighbours_session_where_ours_was(tpm: TpmProvider, esapi: Any) -> None:
+    """It refuses an auth value that is right, which is tried once more."""
+    wrapped = _of_the_rust_service(esapi, b"auth")
+    public_key = public_key_data(_tss.TPM2B_PUBLIC.unmarshal(wrapped.public)[0])
+    created = CreatedKey(encode_key_id(wrapped), public_key)
+    key = recorded(os.urandom(16), ec_attributes(256), created)
+    signs(tpm, key)
+    for handle in handles(esapi):
+        if handle < _tss.FIRST_TRANSIENT:
+            esapi.flush_context(esapi.tr_from_tpmpublic(handle))
+    theirs = esapi.start_auth_session(
+        tpm_key=_tss.ESYS_TR.NONE,
+        bind=_tss.ESYS_TR.NONE,
+        session_type=_tss.TPM2_SE.HMAC,
+        symmetric=_tss.NO_CIPHER,
+        auth_hash=_tss.TPM2_ALG.SHA256,
+    )
+
+    for _ in range(3):
+        signs(tpm, key)
+
+    esapi.flush_context(theirs)
 
 
 def test_a_tpm_that_is_locked(tpm: TpmProvider, esapi: Any) -> None:
@@ -257,7 +282,7 @@ def test_ctrl_c_at_every_moment_of_a_persistent_key(
     """What is undone after it does not hide it."""
     _persist(esapi, NO_AUTH, 0x81000010)
     key = adopted(tpm, "handle=0x81000010")
-    moments = itertools.count(1)
+    moments = itertools.count(1, 2)
 
     while Interrupt(next(moments)).during(lambda: signs(tpm, key)):
         signs(tpm, key)

@@ -40,6 +40,7 @@ from parsec_keys.service.providers.tpm._key_id import (
 )
 from parsec_keys.service.secret import Secret
 from tests.service.providers.children import in_a_child
+from tests.service.providers.relay import Relay
 from tests.service.providers.tpm_keys import (
     ec_attributes,
     generated,
@@ -419,19 +420,27 @@ def test_a_child_that_has_no_descriptors_for_a_while(tpm: TpmProvider) -> None:
 
 
 def test_a_provider_that_nobody_closed_leaves_nothing_in_the_process(
-    config: TpmConfig,
+    swtpm: Swtpm,
 ) -> None:
-    def open_and_drop() -> tuple[int, int]:
-        signs(provider := TpmProvider.open(config), generated(provider, PEER))
+    """On a line that stays open, as a device's."""
+    gc.collect()
+    before = sum(t.name == "parsec-keys TPM" for t in threading.enumerate())
+
+    def open_and_drop() -> None:
+        provider = TpmProvider.open(TpmConfig(relay.tcti))
+        signs(provider, generated(provider, PEER))
         del provider
         gc.collect()
-        return threading.active_count(), len(os.listdir("/proc/self/fd"))
 
-    before = open_and_drop()
-    for _ in range(3):
-        open_and_drop()
+    def names() -> list[str]:
+        return [thread.name for thread in threading.enumerate()]
 
-    wait_until(lambda: open_and_drop() <= before)
+    with Relay(swtpm) as relay:
+        for number in range(1, 4):
+            open_and_drop()
+            assert relay.connections == number
+        wait_until(lambda: names().count("parsec-keys TPM") == before)
+        wait_until(lambda: relay.open_connections == 0)
 
 
 def test_a_deleted_key_that_was_looked_up_meanwhile(

@@ -175,7 +175,7 @@ class Token:
         self._closed = False
         self._read_only = False
         self._idle: list[PooledSession] = []
-        self._opened: list[list[Any]] = []
+        self._opened: dict[int, list[Any]] = {}
         """Each session that is open, idle or not, in a list of its own: Ctrl-C may lose
         one that was on its way from here to there."""
         self._deleted = _DeletedKeys()
@@ -336,21 +336,22 @@ class Token:
 
     def _opened_session(self, *, rw: bool) -> Any:
         place: list[Any] = []
-        self._opened.append(place)
+        self._opened[id(place)] = place
         try:
             # All in C, so that no Ctrl-C comes in between.
             place.extend(
                 itertools.starmap(functools.partial(self._token.open, rw=rw), [()])
             )
         except exceptions.PKCS11Error:
-            self._opened.remove(place)
+            del self._opened[id(place)]
             raise
         return place[0]
 
     def _close(self, session: Any) -> None:
         close(session)
-        with contextlib.suppress(ValueError):
-            self._opened.remove([session])
+        for key, place in list(self._opened.items()):
+            if place and place[0] is session:
+                self._opened.pop(key, None)
 
     def _open(self, asked: str) -> None:
         """Find the token and log in, in a module that knows nothing of this store."""
@@ -361,7 +362,7 @@ class Token:
         ):
             era = self.module.era()
             _dead.append((self._idle, self._opened))
-            self._idle, self._opened = [], []
+            self._idle, self._opened = [], {}
             self._found()
             if not hasattr(self, "can"):
                 # Not later, when another thread may start the module again.
@@ -438,9 +439,10 @@ class Token:
             while True:
                 self._close(self._idle.pop().session)
         if alone:
-            for (session,) in filter(None, self._opened):
-                close(session)
-            self._opened = []
+            for place in self._opened.values():
+                for session in place:
+                    close(session)
+            self._opened = {}
 
 
 _reopening: Final = fork_safe_lock()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from parsec_keys._fork import fork_safe_lock
-from parsec_keys.errors import ProviderFailure, ServiceUnavailable
+from parsec_keys.errors import Error, ProviderFailure, ServiceUnavailable
 from parsec_keys.service.call_gate import CallGate
 from parsec_keys.service.config import TpmConfig
 from parsec_keys.service.providers.tpm import _tcti, _tss
@@ -117,6 +117,7 @@ class Chip:
         """Take a key out of the TPM, if it is there."""
         with self._one_command:
             self._slots.forget_saved(uid)
+            self._loader.forget(uid)
             if uid in self._slots and not self._closed:
                 # A TPM that cannot be reached keeps nobody from deleting a key.
                 with contextlib.suppress(ServiceUnavailable):
@@ -129,16 +130,18 @@ class Chip:
                 return
             self._closed = True
             self._hierarchy.forget_auth()
-            if self._process != os.getpid():
-                self._slots.abandon()
-            elif self._slots.esapi is not None:
-                with (
-                    contextlib.suppress(_tss.TSS2_Exception, Silence),
-                    self._line.place(),
-                    self._slots.tenancy.turn() as left,
-                ):
-                    self._slots.leave(left)
-            self._slots.tenancy.close()
+            try:
+                if self._process != os.getpid():
+                    self._slots.abandon()
+                elif self._slots.esapi is not None:
+                    with (
+                        contextlib.suppress(_tss.TSS2_Exception, Silence),
+                        self._line.place(),
+                        self._slots.tenancy.turn() as left,
+                    ):
+                        self._slots.leave(left)
+            finally:
+                self._slots.tenancy.close()
 
     def clear_slots(self) -> None:
         """Flush what is ours where others lack its slots; it is loaded when used."""
@@ -151,7 +154,7 @@ class Chip:
         if place is not None:
             with (
                 place,
-                contextlib.suppress(_tss.TSS2_Exception, Silence),
+                contextlib.suppress(_tss.TSS2_Exception, Silence, Error),
                 slots.tenancy.turn() as left,
             ):
                 if left is None:
@@ -183,12 +186,21 @@ class Chip:
                         "out of the TPM: use a resource manager, as device:/dev/tpmrm0"
                     ) from None
                 except Silence as e:
-                    if e.interrupt is not None:  # What was undone after it hid it.
-                        raise e.interrupt from None
+                    interrupt, e.interrupt = e.interrupt, None
+                    if interrupt is not None:  # What was undone after it hid it.
+                        raise interrupt from None
                     raise ServiceUnavailable(
                         f"{asked} failed: {e}: the TPM hangs, or does something long; "
                         "check it and its resource manager, and try again"
                     ) from None
+                except Exception:
+                    raise
+                except BaseException:
+                    # Ctrl-C may have lost what is in the TPM: the next command flushes
+                    # all that is ours.
+                    if self._slots.esapi is not None:
+                        self._slots.let_go()
+                    raise
 
     def _resumed(self, asked: str, command: Callable[[], T]) -> T:
         """Run a command, once more with everything anew if the TPM had restarted."""

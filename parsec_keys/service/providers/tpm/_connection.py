@@ -8,6 +8,7 @@ thread alone, because two threads in one context break it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import queue
 import sys
 import threading
@@ -71,12 +72,14 @@ class Connection:
         self._lost_by: BaseException | None = None
         self.answered_at = time.monotonic()
         self._esapi: Any = None
+        self._opened: list[Any] = []
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         threading.Thread(
             target=_serve, args=(self._requests,), name="parsec-keys TPM", daemon=True
         ).start()
-        # The thread of a connection that nobody closed ends, too.
-        weakref.finalize(self, self._requests.put, None).atexit = False
+        # One that nobody closed is closed with the last reference to it.
+        arguments = (self._requests, self._opened)
+        weakref.finalize(self, _close_later, *arguments).atexit = False
         try:
             self._ask(lambda: self._start(tcti), OPEN_SECONDS)
         except Exception as e:
@@ -110,7 +113,7 @@ class Connection:
         """Let the TPM go. A connection that is lost closes when the TPM answers."""
         if not self.lost:
             try:
-                self._ask(self._finish, ANSWER_SECONDS)
+                self._ask(functools.partial(_finish, self._opened), ANSWER_SECONDS)
             finally:
                 if not self.lost:
                     self._lost_by = Silence(ANSWER_SECONDS)
@@ -144,21 +147,16 @@ class Connection:
     def _lose(self, why: BaseException) -> None:
         if self._lost_by is None:
             self._lost_by = why
-            self._requests.put(_Request(self._finish, queue.SimpleQueue()))
-            self._requests.put(None)
+            _close_later(self._requests, self._opened)
 
     def _start(self, tcti: str) -> None:
         self._esapi = _tss.ESAPI(_outside.usable(tcti))
+        self._opened.append(self._esapi)
         try:
             _repeated(self._esapi.startup, (_tss.TPM2_SU.CLEAR,), {})
         except _tss.TSS2_Exception as e:
             if _tss.code(e) != _tss.ALREADY_STARTED:
                 raise
-
-    def _finish(self) -> None:
-        if self._esapi is not None:
-            with contextlib.suppress(_tss.TSS2_Exception):
-                self._esapi.close()
 
 
 class _Request(NamedTuple):
@@ -166,6 +164,21 @@ class _Request(NamedTuple):
 
     job: Callable[[], Any]
     answers: queue.SimpleQueue[_Answer]
+
+
+def _finish(opened: list[Any]) -> None:
+    """Close a context, if there is one that is open."""
+    while opened:
+        with contextlib.suppress(_tss.TSS2_Exception):
+            opened.pop().close()
+
+
+def _close_later(
+    requests: queue.SimpleQueue[_Request | None], opened: list[Any]
+) -> None:
+    """Have the thread close the context when the TPM has answered, and end."""
+    requests.put(_Request(functools.partial(_finish, opened), queue.SimpleQueue()))
+    requests.put(None)
 
 
 def _serve(requests: queue.SimpleQueue[_Request | None]) -> None:

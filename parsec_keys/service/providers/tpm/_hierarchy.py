@@ -77,7 +77,8 @@ class Hierarchy:
     @contextlib.contextmanager
     def policy_session(self) -> Iterator[Any]:
         """A policy session, which is gone afterwards."""
-        session = self._slots.esapi.start_auth_session(
+        esapi = self._slots.esapi
+        session = esapi.start_auth_session(
             tpm_key=_tss.ESYS_TR.NONE,
             bind=_tss.ESYS_TR.NONE,
             session_type=_tss.TPM2_SE.POLICY,
@@ -88,7 +89,8 @@ class Hierarchy:
             self._slots.note_session(_POLICY, session)
             yield session
         finally:
-            self._slots.flush(_POLICY, session)
+            if not esapi.lost:
+                self._slots.flush(_POLICY, session)
 
     def _make_primary(self, primary: Primary) -> Any:
         session = _tss.ESYS_TR.PASSWORD
@@ -119,9 +121,11 @@ class Hierarchy:
         if not self._auth:
             yield self.primary()
             return
+        esapi = self._slots.esapi
         handle = self._create(_tss.ESYS_TR.NULL, _tss.ESYS_TR.PASSWORD)
         try:
             self._slots.note(_SALT, _marks.of_object(self._slots.name_of(handle)))
             yield handle
         finally:
-            self._slots.flush(_SALT, handle)
+            if not esapi.lost:
+                self._slots.flush(_SALT, handle)

@@ -25,6 +25,8 @@ class Loader:
         self._slots = slots
         self._hierarchy = hierarchy
         self._refused: set[LoadableKey | PersistentKey] = set()
+        self._proven: set[bytes] = set()
+        """The uids of keys whose auth value was right once."""
 
     def run(
         self,
@@ -49,7 +51,9 @@ class Loader:
                 # First, because it needs the primary, and one slot may be all there is.
                 session = self._hierarchy.session(secret=secret)
                 with self._usable(asked, uid, key) as handle:
-                    return command(self._slots.esapi, handle, session)
+                    result = command(self._slots.esapi, handle, session)
+                self._proven.add(uid)
+                return result
             except _tss.TSS2_Exception as e:
                 if _tss.code(e) != _tss.TPM2_RC.AUTH_FAIL or self._is_displaced(uid):
                     raise
@@ -60,8 +64,14 @@ class Loader:
             "dictionary attack"
         )
 
+    def forget(self, uid: bytes) -> None:
+        """Forget a key that is deleted."""
+        self._proven.discard(uid)
+
     def _is_displaced(self, uid: bytes) -> bool:
-        """Whether another program's object was asked instead of a loaded key."""
+        """Whether another program's object or session was used instead of ours."""
+        if uid in self._proven:
+            return True
         return uid in self._slots and not self._slots.is_still_there(uid)
 
     @contextlib.contextmanager
@@ -78,8 +88,9 @@ class Loader:
         handle = self._slots.found(uid)
         if handle is None:
             name = _tss.name_of_public(key.public)
-            handle = self._slots.loaded(uid, lambda: self._load(asked, key), name)
-            self._slots.esapi.tr_set_auth(handle, key.auth)
+            handle = self._slots.loaded(
+                uid, lambda: self._load(asked, key), name, key.auth
+            )
         return handle
 
     def _load(self, asked: str, key: LoadableKey) -> Any:
@@ -117,4 +128,5 @@ class Loader:
                 )
             yield handle
         finally:
-            esapi.tr_close(handle)
+            if not esapi.lost:  # Ctrl-C may have this done late.
+                esapi.tr_close(handle)

@@ -161,23 +161,28 @@ class Slots:
             return False
         return _marks.of_object(bytes(name)) == self._marks.get(uid)
 
-    def loaded(self, uid: bytes, make: Callable[[], Any], name: bytes = b"") -> Any:
+    def loaded(
+        self, uid: bytes, make: Callable[[], Any], name: bytes = b"", auth: bytes = b""
+    ) -> Any:
         """Within a command: an object's handle. ``make`` makes what is not there yet.
 
         The object stays in the TPM until others need its slot. ``name`` is its name, if
-        it is known before.
+        it is known before, and ``auth`` its auth value.
         """
         handle = self.found(uid)
         if handle is None:
             if name:
                 self.note(uid, _marks.of_object(name))
             try:
-                handle = self._loaded[uid] = self._from_saved(uid) or make()
+                handle = self._from_saved(uid) or make()
             except (_tss.TSS2_Exception, Error) as e:
                 # It is not there: either the TPM says so itself, or it was not asked.
                 if isinstance(e, Error) or _tss.is_of_the_tpm(e):
                     self._marks.pop(uid, None)
                 raise
+            if auth:  # First: it is never used without.
+                self.esapi.tr_set_auth(handle, auth)
+            self._loaded[uid] = handle
             self._unseen.discard(uid)
             mark = _marks.of_object(self.name_of(handle))
             if mark != self._marks.get(uid):
