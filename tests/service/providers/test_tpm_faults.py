@@ -402,6 +402,7 @@ def test_no_auth_value_is_tried_on_a_neighbours_object(
     tpm: TpmProvider, esapi: Any, monkeypatch: pytest.MonkeyPatch, sessions: bool
 ) -> None:
     """What is theirs is protected against dictionary attacks."""
+    monkeypatch.setattr(_slots, "_UNDISTURBED_SECONDS", 0)  # An emulator is fast.
     monkeypatch.setattr(_slots, "_PAUSES", (0.001,))
     key = generated(tpm, ec_attributes(256))
     for _ in range(3):

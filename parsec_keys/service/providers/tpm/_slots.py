@@ -30,8 +30,9 @@ _MOST_EVICTIONS: Final = 8
 """How many objects make room for one command, which needs three."""
 _MOST_SAVED: Final = 1024
 """How many keys' saved contexts, of about 1.5 kB, are remembered."""
-_UNDISTURBED_SECONDS: Final = 0.001
-"""How long others need at least to put an object of theirs where ours was."""
+_UNDISTURBED_SECONDS = 0.01
+"""How long a chip needs at least to put an object of others where ours was: to flush
+one and to load another."""
 _PRIMARY_UIDS: Final = frozenset(PRIMARIES.values())
 _abandoned: Final[list[object]] = []
 """A parent's contexts: a finaliser in the child would talk over the parent's line."""
