@@ -432,7 +432,7 @@ def test_an_intent_that_another_process_just_looks_at(
 ) -> None:
     """It is held all the same, before a key is made."""
     hold, new = HeldIntents.hold, record("new")
-    looks = [True, True]
+    looks = [True]
     monkeypatch.setattr(
         HeldIntents,
         "hold",
