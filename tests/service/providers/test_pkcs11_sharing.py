@@ -268,7 +268,7 @@ def test_hundreds_of_keys_of_one_name(
     new_token: Callable[[str], Token], tmp_path: Path
 ) -> None:
     token = new_token("softhsm")
-    count = 120
+    count = 240
 
     def work() -> None:
         token.enter()
